@@ -1,0 +1,63 @@
+// What a check of an image finds.
+#ifndef VARVE_CHECK_H
+#define VARVE_CHECK_H
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "varve/progress.h"
+
+namespace [[gnu::visibility("default")]] varve {
+
+enum class Repair : uint8_t {
+  none,
+  safe,  ///< only what cannot lose data
+  all,   ///< also what gives up ranges that cannot be read, naming each
+};
+
+struct CheckOptions {
+  bool data = false;  ///< also read, verify and decode everything that is stored
+  Repair repair = Repair::none;
+  ProgressFn progress;
+  const CancelToken* cancel = nullptr;
+};
+
+enum class Severity : uint8_t {
+  note,    ///< unusual but harmless: a stale unclean mark
+  leak,    ///< space that nothing refers to
+  damage,  ///< contradicts the format; data may be lost
+};
+
+/// "note", "leak", "damage".
+std::string_view severity_name(Severity severity) noexcept;
+
+struct Finding {
+  Severity severity = Severity::damage;
+  std::string message;                  ///< one line
+  std::optional<uint64_t> file_offset;  ///< bytes
+  std::optional<uint64_t> disk_offset;  ///< bytes; what part of the disk it concerns
+  uint64_t disk_length = 0;
+  bool repaired = false;
+};
+
+/// The first kMaxFindings findings, and the count of all.
+struct CheckReport {
+  static constexpr size_t kMaxFindings = 1000;
+
+  std::vector<Finding> findings;
+  uint64_t damages = 0;       ///< unrepaired
+  uint64_t leaks = 0;         ///< unrepaired
+  uint64_t repaired = 0;
+  uint64_t leaked_bytes = 0;  ///< unrepaired
+  uint64_t allocated_bytes = 0;  ///< of data, as stored
+
+  void add(Finding finding);
+  bool clean() const { return damages == 0 && leaks == 0; }
+};
+
+}  // namespace varve
+
+#endif

@@ -1,0 +1,67 @@
+// What is done to whole disks.
+#ifndef VARVE_OPS_H
+#define VARVE_OPS_H
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "varve/image.h"
+#include "varve/progress.h"
+
+namespace [[gnu::visibility("default")]] varve {
+
+/// Common to the operations that move data.
+struct CopyOptions {
+  unsigned threads = 0;  ///< 0: as many as the host has processors
+  bool target_is_zero = false;  ///< the user's word that an existing target reads as zeros: zero runs are skipped
+  ProgressFn progress;
+  const CancelToken* cancel = nullptr;
+};
+
+struct CopyReport {
+  uint64_t virtual_size = 0;
+  uint64_t data_bytes = 0;  ///< of the disk, that were neither zero nor absent in the target
+};
+
+/// Copies the whole disk of `source` into `target`, which is at least as large; the rest of a larger target is
+/// zeroed. The caller closes or aborts the target. The same input gives the same output, whatever the number of threads.
+CopyReport copy_image(Image& source, Image& target, const CopyOptions& options = {});
+
+struct ConvertOptions {
+  std::string source_format;  ///< empty: probe
+  std::string target_format;  ///< empty: from the target's extension
+  OpenOptions open;           ///< of the source
+  CreateOptions create;       ///< of the target
+  bool into_existing = false;  ///< `-n`: write into an existing image or block device
+  CopyOptions copy;
+};
+
+/// `varve convert`: source and target are paths; "-" is standard input or output, for formats that stream.
+/// On any failure no target is left (unless into_existing), and the source is never changed.
+CopyReport convert(const std::string& source, const std::string& target, const ConvertOptions& options = {});
+
+struct CompareResult {
+  bool same = false;
+  std::optional<uint64_t> first_difference;  ///< byte offset; the smaller size where only the sizes differ
+  uint64_t size_a = 0;
+  uint64_t size_b = 0;
+};
+
+struct CompareOptions {
+  unsigned threads = 0;
+  bool strict = false;  ///< different sizes are a difference even if the rest is zeros
+  ProgressFn progress;
+  const CancelToken* cancel = nullptr;
+};
+
+/// Equal contents? Of disks of different size the longer one's rest must be zeros, as in qemu-img.
+CompareResult compare(Image& a, Image& b, const CompareOptions& options = {});
+
+/// Calls `visit` for each run of the disk in order, merged to maximal runs.
+void map(Image& image, const std::function<void(const Extent&)>& visit, const CancelToken* cancel = nullptr);
+
+}  // namespace varve
+
+#endif
