@@ -1,0 +1,24 @@
+#include <type_traits>
+
+#include "support/test.h"
+
+using varve::Errc;
+using varve::Error;
+
+TEST_CASE("an error is one line: path, message, cause, place, hint") {
+  const Error e = Error(Errc::corrupt, "grain table 3 lies outside the file").in("a.vmdk").at(4096).during("open").hint("restore it from a copy");
+  CHECK(std::string(e.what()) == "a.vmdk: grain table 3 lies outside the file (open at byte 4096): restore it from a copy");
+  CHECK(e.code() == Errc::corrupt);
+}
+
+TEST_CASE("the first path named stays") {
+  Error e = Error(Errc::io, "cannot read").in("extent.vmdk").caused_by("Input/output error");
+  e.add_path("descriptor.vmdk");
+  CHECK(std::string(e.what()) == "extent.vmdk: cannot read: Input/output error");
+}
+
+TEST_CASE("throwing an error cannot terminate: it moves without throwing") { CHECK(std::is_nothrow_move_constructible_v<Error>); }
+
+TEST_CASE("every code has a name") {
+  for (int code = 1; code <= 12; ++code) CHECK(varve::errc_name(static_cast<Errc>(code)) != "unknown");
+}
