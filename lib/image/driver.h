@@ -187,6 +187,8 @@ struct ProbeResult {
   bool matches = false;
   /// A guest that writes a raw disk could produce this. Such a match never opens an image for writing.
   bool forgeable = true;
+  /// Any bytes are a valid image of this format: chosen for reading only, when nothing else matches.
+  bool fallback = false;
 };
 
 class FormatDriver {

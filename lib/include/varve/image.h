@@ -118,7 +118,7 @@ class Image {
   /// Grows with zeros, or shrinks. Errc::unsupported where the format can't.
   void resize(uint64_t size);
 
-  /// The run that begins at `offset` (< size()), merged over the chain as far as it is of one kind.
+  /// The run that begins at `offset` (< size()), over the chain and merged as far as is cheap: the next run may be of the same kind.
   Extent extent_at(uint64_t offset);
 
   /// Looks at the whole structure of this layer; repairs need an image that was opened for writing.
@@ -128,10 +128,10 @@ class Image {
   void abort() noexcept;
 
   /// For the operations of the library.
+  explicit Image(std::shared_ptr<Node> node);
   Node& node() const { return *node_; }
 
  private:
-  explicit Image(std::shared_ptr<Node> node);
   std::shared_ptr<Node> node_;
 };
 

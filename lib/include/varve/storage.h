@@ -64,6 +64,10 @@ class Storage {
   virtual uint64_t copy_from(Storage& /*source*/, uint64_t /*source_offset*/, uint64_t /*offset*/, uint64_t /*length*/) { return 0; }
 
   virtual std::optional<StorageId> id() const { return std::nullopt; }
+  /// What it takes on its medium, bytes; nullopt if that is not known.
+  virtual std::optional<uint64_t> allocated_bytes() const { return std::nullopt; }
+  /// Permission bits of a file.
+  virtual std::optional<uint32_t> mode() const { return std::nullopt; }
   virtual StorageLimits limits() const { return {}; }
 };
 
