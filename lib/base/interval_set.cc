@@ -1,0 +1,61 @@
+#include "base/interval_set.h"
+
+#include <algorithm>
+
+#include "base/checked_math.h"
+
+namespace varve {
+
+// The first interval that has a part behind `offset`, or one that begins there.
+IntervalSet::Map::const_iterator IntervalSet::first_ending_after(uint64_t offset) const {
+  auto it = ends_.upper_bound(offset);
+  if (it != ends_.begin() && std::prev(it)->second > offset) --it;
+  return it;
+}
+
+std::optional<Interval> IntervalSet::find_overlap(uint64_t offset, uint64_t length) const {
+  const uint64_t end = checked_add(offset, length, "the end of a range");
+  const auto it = first_ending_after(offset);
+  if (it == ends_.end() || it->first >= end) return std::nullopt;
+  const uint64_t begin = std::max(offset, it->first);
+  return Interval{begin, std::min(end, it->second) - begin};
+}
+
+std::optional<Interval> IntervalSet::insert(uint64_t offset, uint64_t length) {
+  const std::optional<Interval> overlap = find_overlap(offset, length);
+  if (length == 0) return overlap;
+  uint64_t begin = offset;
+  uint64_t end = offset + length;
+  auto it = ends_.upper_bound(begin);
+  if (it != ends_.begin() && std::prev(it)->second >= begin) --it;  // one that only touches is merged, too
+  while (it != ends_.end() && it->first <= end) {
+    begin = std::min(begin, it->first);
+    end = std::max(end, it->second);
+    total_ -= it->second - it->first;
+    it = ends_.erase(it);
+  }
+  ends_.emplace_hint(it, begin, end);
+  total_ += end - begin;
+  return overlap;
+}
+
+bool IntervalSet::contains(uint64_t offset, uint64_t length) const {
+  const uint64_t end = checked_add(offset, length, "the end of a range");
+  if (length == 0) return true;
+  const auto it = first_ending_after(offset);
+  return it != ends_.end() && it->first <= offset && it->second >= end;
+}
+
+std::vector<Interval> IntervalSet::gaps(uint64_t offset, uint64_t length) const {
+  const uint64_t end = checked_add(offset, length, "the end of a range");
+  std::vector<Interval> found;
+  uint64_t at = offset;
+  for (auto it = first_ending_after(offset); it != ends_.end() && it->first < end; ++it) {
+    if (it->first > at) found.push_back({at, it->first - at});
+    at = it->second;
+  }
+  if (at < end) found.push_back({at, end - at});
+  return found;
+}
+
+}  // namespace varve
