@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "image/options.h"
+#include "io/byte_stream.h"
 #include "varve/check.h"
 #include "varve/extent.h"
 #include "varve/format.h"
@@ -110,13 +111,6 @@ class StreamReader {
   /// The next piece that holds data, or nullopt after the last, when the stream has been seen to end as it should.
   virtual std::optional<Piece> next() = 0;
   virtual void load(const Piece& piece, MutableBytes out) const = 0;
-};
-
-/// Sequential input; returns 0 at the end.
-class ByteSource {
- public:
-  virtual ~ByteSource() = default;
-  virtual size_t read(MutableBytes out) = 0;
 };
 
 // ---- an open layer -------------------------------------------------------------------------------
