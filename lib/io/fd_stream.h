@@ -1,0 +1,50 @@
+// Standard input and output as a source and as a storage.
+#ifndef VARVE_IO_FD_STREAM_H
+#define VARVE_IO_FD_STREAM_H
+
+#include <mutex>
+#include <string>
+
+#include "io/byte_stream.h"
+#include "varve/storage.h"
+
+namespace varve {
+
+/// Reads a descriptor from where it stands. It stays the caller's, who must keep it open.
+class FdByteSource final : public ByteSource {
+ public:
+  FdByteSource(int fd, std::string name) : fd_(fd), name_(std::move(name)) {}
+  size_t read(MutableBytes out) override;
+
+ private:
+  const int fd_;
+  const std::string name_;
+};
+
+/// Writes a pipe (or whatever `fd` is) from front to back: write_at() takes only the offset at which it stands, anything else is
+/// Errc::invalid_argument; reading is Errc::unsupported. size() is what was written. Thread-safe. The descriptor stays the
+/// caller's. A reader that has gone is Errc::io, provided that the process ignores SIGPIPE.
+class PipeStorage final : public Storage {
+ public:
+  PipeStorage(int fd, std::string name) : fd_(fd), name_(std::move(name)) {}
+
+  const std::string& name() const noexcept override { return name_; }
+  uint64_t size() const override;
+  void read_at(uint64_t offset, MutableBytes out) override;
+  void write_at(uint64_t offset, ConstBytes data) override;
+  /// What the reader does with it is not known here, unless the output is a file.
+  void flush() override;
+  /// Only to the size that it has.
+  void resize(uint64_t size) override;
+  StorageLimits limits() const override { return {512, false, false}; }
+
+ private:
+  const int fd_;
+  const std::string name_;
+  mutable std::mutex mutex_;  // covers written_ and keeps writes whole
+  uint64_t written_ = 0;
+};
+
+}  // namespace varve
+
+#endif
