@@ -1,8 +1,12 @@
 // The formats of this build, in the order in which `varve formats` lists them.
 #include "image/driver.h"
+#include "raw/raw.h"
 
 namespace varve {
 
-std::span<const FormatDriver* const> builtin_formats() { return {}; }
+std::span<const FormatDriver* const> builtin_formats() {
+  static const FormatDriver* const kFormats[] = {&raw_driver()};
+  return kFormats;
+}
 
 }  // namespace varve

@@ -86,12 +86,12 @@ class BulkPiece {
 
 /// The fast way to fill a freshly created image in ascending order, for targets that allocate.
 /// For each run of the disk, a whole number of units but for the last: encode() on any thread and any number at once;
-/// place() in ascending order of offset, one at a time, which decides where the piece lies; store() on any thread, any number at once, which
-/// does what I/O is left. Ranges that are never placed read as zeros (or as the parent).
+/// place() in ascending order of offset, one at a time, which decides where the piece lies; store() on any thread, any number at once,
+/// which does what I/O is left. Ranges that are never placed read as zeros (or as the parent).
 class BulkWriter {
  public:
   virtual ~BulkWriter() = default;
-  virtual uint64_t unit() const = 0;  ///< bytes; pieces begin at a multiple of it
+  virtual uint64_t unit() const = 0;                                                ///< bytes; pieces begin at a multiple of it
   virtual std::unique_ptr<BulkPiece> encode(uint64_t offset, ConstBytes data) = 0;  ///< `data` stays valid until store() returned
   virtual void place(BulkPiece& piece) = 0;
   virtual void store(BulkPiece& piece) = 0;
@@ -117,7 +117,7 @@ class StreamReader {
 
 /// How a child names its parent and knows it again.
 struct ParentLink {
-  std::vector<std::string> names;       ///< tried in this order under the reference policy
+  std::vector<std::string> names;  ///< tried in this order under the reference policy
   std::string format;
   std::vector<std::string> identities;  ///< any of these is the right parent; empty: nothing to compare
 };

@@ -16,8 +16,8 @@ class OptionValues {
   /// Throws invalid_argument that names the option, what is wrong and what would be right.
   OptionValues(const FormatInfo& format, const OptionMap& given);
 
-  bool is_set(std::string_view name) const;     ///< by the user or by a default
-  bool is_given(std::string_view name) const;   ///< by the user
+  bool is_set(std::string_view name) const;              ///< by the user or by a default
+  bool is_given(std::string_view name) const;            ///< by the user
   const std::string& text(std::string_view name) const;  ///< also of a choice; "" if unset
   uint64_t number(std::string_view name) const;          ///< also of a size, in bytes
   bool boolean(std::string_view name) const;

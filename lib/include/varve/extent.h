@@ -24,7 +24,7 @@ struct Extent {
   ExtentKind kind = ExtentKind::absent;
   bool compressed = false;
   uint32_t depth = 0;                   ///< the layer it comes from: 0 is the image itself, 1 its parent, ...
-  std::optional<uint64_t> host_offset;  ///< of plain data: where the run begins in the layer's file `host_file`
+  std::optional<uint64_t> host_offset = std::nullopt;  ///< of plain data: where the run begins in the layer's file `host_file`
   uint32_t host_file = 0;               ///< index among the layer's files (ImageInfo::files), where host_offset is set
 };
 

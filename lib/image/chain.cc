@@ -1,0 +1,194 @@
+#include "image/chain.h"
+
+#include <algorithm>
+
+#include "image/probe.h"
+#include "image/registry.h"
+#include "io/references.h"
+
+namespace varve {
+
+namespace {
+
+constexpr uint32_t kMaxChainDepth = 256;
+
+/// What is known of a layer before its driver looks at it.
+struct Layer {
+  std::shared_ptr<Storage> storage;
+  std::string format;  // empty: probe
+  Host host;
+};
+
+const FormatDriver& driver_of(const Layer& layer) {
+  if (!layer.format.empty()) return driver_named(layer.format);
+  const Detection found = detect_format(*layer.storage);
+  if (layer.host.how.access == Access::read_write && !found.trusted) {
+    throw Error(Errc::invalid_argument, "the format must be named before the image is written to: it looks like " +
+                                            std::string(found.driver->info().name) + ", but a guest could have made it look so")
+        .hint("add -f " + std::string(found.driver->info().name));
+  }
+  return *found.driver;
+}
+
+std::shared_ptr<Node> open_layer(const Layer& layer, const OpenOptions& options) {
+  const std::string& path = layer.storage->name();
+  try {
+    const FormatDriver& driver = driver_of(layer);
+    auto warnings = std::make_shared<Warnings>(options.warn);
+    ImageOpenContext context(layer.host, layer.storage, options.limits, *warnings);
+    std::unique_ptr<FormatImage> image = driver.open(context);
+    if (image->size() > options.limits.virtual_size) {
+      throw Error(Errc::limit, "the disk has " + std::to_string(image->size()) + " bytes, more than allowed")
+          .hint("raise --max-virtual-size");
+    }
+    Node::Identity identity{&driver, path, layer.host.how.access == Access::read_write, options.limits, warnings};
+    return std::make_shared<Node>(std::move(identity), std::move(image));
+  } catch (Error& error) {
+    error.add_path(path);
+    throw;
+  }
+}
+
+/// The parent's file, by the user's word or by the names that the child holds.
+std::shared_ptr<Storage> open_parent_file(const std::string& child, const ParentLink& link, const std::string& named_by_user,
+                                          const Host& host) {
+  if (!named_by_user.empty()) return host.file_system->open(named_by_user, host.how);
+  std::optional<Error> first;
+  for (const std::string& name : link.names) {
+    try {
+      return open_reference(*host.file_system, child, name, host.references, false, host.how);
+    } catch (const Error& error) {
+      if (error.code() != Errc::not_found && error.code() != Errc::permission) throw;
+      if (!first) first = error;
+    }
+  }
+  if (!first) throw Error(Errc::corrupt, "the image has a parent but does not name it").in(child).hint("name it with --parent FILE");
+  throw Error(first->code(), "the parent can't be opened: " + first->message())
+      .in(child)
+      .hint("name it with --parent FILE, or read this layer alone with --ignore-parent");
+}
+
+void require_identity(const Node& child, const ParentLink& link, Node& parent) {
+  if (link.identities.empty()) return;
+  const std::string found = parent.image().identity();
+  if (std::find(link.identities.begin(), link.identities.end(), found) != link.identities.end()) return;
+  throw Error(Errc::corrupt, "the parent " + parent.path() + " is not the one that this image was made over: it has " +
+                                 (found.empty() ? "no identity" : found) + ", expected is " + link.identities.front())
+      .in(child.path())
+      .hint("name the right parent with --parent FILE, or read this layer alone with --ignore-parent");
+}
+
+/// Opens the layers below `top`, one after the other.
+void open_parents(const std::shared_ptr<Node>& top, const std::shared_ptr<Storage>& file, const OpenOptions& options, Host host) {
+  std::vector<StorageId> seen;
+  if (const auto id = file->id()) seen.push_back(*id);
+  host.how.access = Access::read_only;
+  const uint32_t max_depth = std::min(options.limits.chain_depth, kMaxChainDepth);
+  std::string named_by_user = options.parent;
+  std::shared_ptr<Node> child = top;
+  for (uint32_t depth = 1;; ++depth) {
+    const std::optional<ParentLink> link = child->image().parent();
+    if (!link) break;
+    if (depth >= max_depth) {
+      throw Error(Errc::limit, "the chain of parents has more than " + std::to_string(max_depth) + " layers").in(top->path());
+    }
+    Layer layer{open_parent_file(child->path(), *link, named_by_user, host), link->format, host};
+    named_by_user.clear();
+    if (const auto id = layer.storage->id()) {
+      if (std::find(seen.begin(), seen.end(), *id) != seen.end()) {
+        throw Error(Errc::corrupt, "the chain of parents returns to " + layer.storage->name()).in(child->path());
+      }
+      seen.push_back(*id);
+    }
+    std::shared_ptr<Node> parent = open_layer(layer, options);
+    require_identity(*child, *link, *parent);
+    child->set_parent(parent);
+    child = std::move(parent);
+  }
+  if (!named_by_user.empty()) throw Error(Errc::invalid_argument, "the image has no parent").in(top->path()).hint("leave out --parent");
+}
+
+std::shared_ptr<Node> open_chain(const Layer& layer, const OpenOptions& options) {
+  std::shared_ptr<Node> top = open_layer(layer, options);
+  if (!options.ignore_parent) open_parents(top, layer.storage, options, layer.host);
+  return top;
+}
+
+FileSystem& file_system_of(FileSystem* given) { return given != nullptr ? *given : host_file_system(); }
+
+std::string beside(const std::string& path, const std::string& name) {
+  const size_t slash = path.rfind('/');
+  return name.starts_with('/') || slash == std::string::npos ? name : path.substr(0, slash + 1) + name;
+}
+
+/// The parent of an image to be: named by the user, so the reference policy is asked only to warn.
+std::shared_ptr<Node> open_parent_of_new(const std::string& path, const FormatDriver& driver, const CreateOptions& options,
+                                         Warnings& warnings) {
+  OpenOptions how;
+  how.format = options.parent_format.empty() ? std::string(driver.info().name) : options.parent_format;
+  how.references = options.references;
+  how.limits = options.limits;
+  how.file_system = options.file_system;
+  how.warn = options.warn;
+  try {
+    check_reference_name(options.parent, References::inside);
+  } catch (const Error&) {
+    warnings.add("the parent " + options.parent +
+                 " lies outside the image's directory: opening the image will need --references=any or --parent");
+  }
+  return open_node(beside(path, options.parent), how);
+}
+
+}  // namespace
+
+std::shared_ptr<Node> open_node(const std::string& path, const OpenOptions& options) {
+  Host host{&file_system_of(options.file_system), options.references, {}};
+  host.how.access = options.access;
+  host.how.lock = !options.ignore_locks;
+  host.how.durable = options.durable;
+  if (options.ignore_locks && options.access == Access::read_write) {
+    throw Error(Errc::invalid_argument, "a locked image can be read, but not written").in(path).hint("leave out -U");
+  }
+  return open_chain({host.file_system->open(path, host.how), options.format, host}, options);
+}
+
+std::shared_ptr<Node> open_node(std::shared_ptr<Storage> storage, const OpenOptions& options) {
+  Host host{&file_system_of(options.file_system), References::none, {}};
+  host.how.access = options.access;
+  return open_chain({std::move(storage), options.format, host}, options);
+}
+
+std::shared_ptr<Node> create_node(const std::string& path, const FormatDriver& driver, std::optional<uint64_t> size,
+                                  const CreateOptions& options, std::shared_ptr<Storage> pipe) {
+  const FormatInfo& format = driver.info();
+  try {
+    if (!format.can.create) throw Error(Errc::unsupported, "images of format " + std::string(format.name) + " can't be created");
+    auto warnings = std::make_shared<Warnings>(options.warn);
+    std::shared_ptr<Node> parent;
+    if (!options.parent.empty()) {
+      if (!format.can.parent) throw Error(Errc::unsupported, "format " + std::string(format.name) + " has no parents");
+      parent = open_parent_of_new(path, driver, options, *warnings);
+      if (!size) size = parent->size();
+    }
+    if (!size) throw Error(Errc::invalid_argument, "the size of the new disk is missing").hint("give it after the file, such as 20G");
+    if (*size > options.limits.virtual_size)
+      throw Error(Errc::limit, "a disk of " + std::to_string(*size) + " bytes is larger than allowed");
+
+    auto context = std::make_unique<ImageCreateContext>(path, *size, OptionValues(format, options.options), options,
+                                                        file_system_of(options.file_system), warnings);
+    if (pipe != nullptr) context->use_stream(std::move(pipe));
+    if (parent != nullptr) {
+      context->set_parent({options.parent, std::string(parent->driver().info().name), parent->image().identity(), parent->size()});
+    }
+    std::unique_ptr<FormatImage> image = driver.create(*context);
+    Node::Identity identity{&driver, path, true, options.limits, warnings};
+    auto node = std::make_shared<Node>(std::move(identity), std::move(image), std::move(context));
+    if (parent != nullptr) node->set_parent(std::move(parent));
+    return node;
+  } catch (Error& error) {
+    error.add_path(path);
+    throw;
+  }
+}
+
+}  // namespace varve

@@ -1,0 +1,26 @@
+// Opening an image and the chain of its parents; creating one.
+#ifndef VARVE_IMAGE_CHAIN_H
+#define VARVE_IMAGE_CHAIN_H
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "image/node.h"
+
+namespace varve {
+
+/// The image at `path` over its parents. Chains that are deeper than the limit or that return to a file are refused before the next
+/// layer is parsed (RES-4).
+std::shared_ptr<Node> open_node(const std::string& path, const OpenOptions& options);
+
+/// The same for an image that no file system knows: it may not refer to other files.
+std::shared_ptr<Node> open_node(std::shared_ptr<Storage> storage, const OpenOptions& options);
+
+/// A new image. With `pipe` it is written there, from front to back, and `path` only serves as its name.
+std::shared_ptr<Node> create_node(const std::string& path, const FormatDriver& driver, std::optional<uint64_t> size,
+                                  const CreateOptions& options, std::shared_ptr<Storage> pipe = nullptr);
+
+}  // namespace varve
+
+#endif

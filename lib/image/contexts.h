@@ -1,0 +1,96 @@
+// What drivers are given: files by policy, limits, a place for warnings.
+#ifndef VARVE_IMAGE_CONTEXTS_H
+#define VARVE_IMAGE_CONTEXTS_H
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "image/driver.h"
+#include "io/file_system.h"
+
+namespace varve {
+
+/// Hands warnings to the user one at a time and keeps the first of them for info(). Thread-safe.
+class Warnings {
+ public:
+  explicit Warnings(WarningFn show) : show_(std::move(show)) {}
+  void add(const std::string& line);
+  std::vector<std::string> kept() const;
+
+ private:
+  static constexpr size_t kMaxKept = 100;
+  const WarningFn show_;
+  mutable std::mutex mutex_;  // covers kept_ and the call of show_
+  std::vector<std::string> kept_;
+};
+
+/// How the files of an image are opened.
+struct Host {
+  FileSystem* file_system = nullptr;
+  References references = References::inside;
+  FileOpen how;
+};
+
+class ImageOpenContext final : public OpenContext {
+ public:
+  ImageOpenContext(Host host, std::shared_ptr<Storage> file, const Limits& limits, Warnings& warnings);
+
+  const std::string& path() const override { return file_->name(); }
+  const Limits& limits() const override { return limits_; }
+  void warn(const std::string& line) override { warnings_.add(line); }
+  RandomSource& random() override;
+  const std::shared_ptr<Storage>& file() const override { return file_; }
+  bool writable() const override { return host_.how.access == Access::read_write; }
+  std::shared_ptr<Storage> open_reference(const std::string& name, bool device) override;
+
+ private:
+  const Host host_;
+  const std::shared_ptr<Storage> file_;
+  const Limits& limits_;
+  Warnings& warnings_;
+};
+
+/// The files of an image in the making. Lives as long as the image; nothing bears a name before publish().
+class ImageCreateContext final : public CreateContext {
+ public:
+  ImageCreateContext(std::string path, uint64_t size, OptionValues options, const CreateOptions& how, FileSystem& file_system,
+                     std::shared_ptr<Warnings> warnings);
+
+  /// The image goes down a pipe instead of into a file.
+  void use_stream(std::shared_ptr<Storage> pipe) { stream_ = std::move(pipe); }
+  void set_parent(Parent parent) { parent_ = std::move(parent); }
+
+  const std::string& path() const override { return path_; }
+  const Limits& limits() const override { return limits_; }
+  void warn(const std::string& line) override { warnings_->add(line); }
+  RandomSource& random() override;
+  uint64_t size() const override { return size_; }
+  const OptionValues& options() const override { return options_; }
+  const std::shared_ptr<Storage>& file() override;
+  std::shared_ptr<Storage> add_file(const std::string& name) override;
+  bool streaming() const override { return stream_ != nullptr; }
+  const Parent* parent() const override { return parent_ ? &*parent_ : nullptr; }
+
+  /// Makes the files durable and gives them their names, the one named by the user last.
+  void publish();
+
+ private:
+  const std::string path_;
+  const uint64_t size_;
+  const OptionValues options_;
+  const FileCreate how_;
+  const Limits limits_;
+  FileSystem& file_system_;
+  const std::shared_ptr<Warnings> warnings_;
+  std::shared_ptr<Storage> stream_;
+  std::optional<Parent> parent_;
+  std::unique_ptr<PendingFile> main_;
+  std::vector<std::unique_ptr<PendingFile>> further_;
+};
+
+}  // namespace varve
+
+#endif

@@ -1,0 +1,44 @@
+// The public Image: a handle on a node.
+#include "varve/image.h"
+
+#include "image/chain.h"
+#include "image/registry.h"
+
+namespace varve {
+
+Image::Image(std::shared_ptr<Node> node) : node_(std::move(node)) {}
+Image::Image(Image&&) noexcept = default;
+Image& Image::operator=(Image&&) noexcept = default;
+Image::~Image() = default;
+
+Image Image::open(const std::string& path, const OpenOptions& options) { return Image(open_node(path, options)); }
+
+Image Image::open(std::shared_ptr<Storage> storage, const OpenOptions& options) { return Image(open_node(std::move(storage), options)); }
+
+Image Image::create(const std::string& path, std::string_view format, std::optional<uint64_t> size, const CreateOptions& options) {
+  return Image(create_node(path, driver_named(format), size, options));
+}
+
+uint64_t Image::size() const { return node_->size(); }
+bool Image::writable() const { return node_->writable(); }
+const FormatInfo& Image::format() const { return node_->driver().info(); }
+ImageInfo Image::info() const { return node_->info(); }
+
+std::vector<ImageInfo> Image::chain() const {
+  std::vector<ImageInfo> layers;
+  for (const Node* node = node_.get(); node != nullptr; node = node->parent()) layers.push_back(node->info());
+  return layers;
+}
+
+void Image::read_at(uint64_t offset, MutableBytes out) { node_->read_at(offset, out); }
+void Image::write_at(uint64_t offset, ConstBytes data) { node_->write_at(offset, data); }
+void Image::zero(uint64_t offset, uint64_t length) { node_->zero(offset, length); }
+void Image::discard(uint64_t offset, uint64_t length) { node_->discard(offset, length); }
+void Image::flush() { node_->flush(); }
+void Image::resize(uint64_t size) { node_->resize(size); }
+Extent Image::extent_at(uint64_t offset) { return node_->extent_at(offset); }
+CheckReport Image::check(const CheckOptions& options) { return node_->check(options); }
+void Image::close() { node_->close(); }
+void Image::abort() noexcept { node_->abort(); }
+
+}  // namespace varve

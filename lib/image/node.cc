@@ -1,0 +1,217 @@
+#include "image/node.h"
+
+#include <algorithm>
+
+#include "base/checked_math.h"
+
+namespace varve {
+
+namespace {
+
+constexpr uint64_t kZeroChunk = 1 << 20;
+constexpr int kMergeSteps = 64;
+
+/// A node as its child sees it.
+class NodeBacking final : public Backing {
+ public:
+  explicit NodeBacking(std::shared_ptr<Node> node) : node_(std::move(node)) {}
+  uint64_t size() const override { return node_->size(); }
+  void read_at(uint64_t offset, MutableBytes out) override {
+    const uint64_t end = node_->size();
+    const uint64_t held = offset >= end ? 0 : std::min<uint64_t>(out.size(), end - offset);
+    if (held != 0) node_->read_at(offset, out.first(held));
+    std::fill(out.begin() + static_cast<ptrdiff_t>(held), out.end(), std::byte{0});
+  }
+
+ private:
+  const std::shared_ptr<Node> node_;
+};
+
+bool continues(const Extent& run, const Extent& next) {
+  if (run.kind != next.kind || run.compressed != next.compressed || run.depth != next.depth || run.host_file != next.host_file)
+    return false;
+  if (run.host_offset.has_value() != next.host_offset.has_value()) return false;
+  return !run.host_offset || *run.host_offset + run.length == *next.host_offset;
+}
+
+}  // namespace
+
+Node::Node(Identity identity, std::unique_ptr<FormatImage> image, std::unique_ptr<ImageCreateContext> creation)
+    : identity_(std::move(identity)), creation_(std::move(creation)), image_(std::move(image)) {}
+
+Node::~Node() { abort(); }
+
+template <typename Call>
+auto Node::named(Call call) const -> decltype(call()) {
+  try {
+    return call();
+  } catch (Error& error) {
+    error.add_path(identity_.path);
+    throw;
+  }
+}
+
+void Node::set_parent(std::shared_ptr<Node> parent) {
+  image_->set_backing(std::make_shared<NodeBacking>(parent));
+  parent_ = std::move(parent);
+}
+
+uint64_t Node::size() const { return image_->size(); }
+
+ImageInfo Node::info() const {
+  ImageInfo info = named([&] { return image_->info(); });
+  info.format = identity_.driver->info().name;
+  info.path = identity_.path;
+  info.virtual_size = size();
+  const std::vector<std::string> kept = identity_.warnings->kept();
+  info.warnings.insert(info.warnings.end(), kept.begin(), kept.end());
+  return info;
+}
+
+void Node::require_range(uint64_t offset, uint64_t length, const char* operation) const {
+  if (range_fits(offset, length, size())) return;
+  throw Error(Errc::invalid_argument,
+              "the range of " + std::to_string(length) + " bytes lies outside the disk of " + std::to_string(size()) + " bytes")
+      .in(identity_.path)
+      .during(operation)
+      .at(offset);
+}
+
+void Node::require_writable(const char* operation) const {
+  if (!identity_.writable || closed_) {
+    throw Error(Errc::permission, "the image is open for reading only").in(identity_.path).during(operation);
+  }
+  if (flush_failed_) {
+    throw Error(Errc::io, "an earlier flush failed, so what is on the medium is not known")
+        .in(identity_.path)
+        .during(operation)
+        .hint("open the image anew and check it");
+  }
+}
+
+void Node::read_at(uint64_t offset, MutableBytes out) {
+  require_range(offset, out.size(), "read");
+  if (!out.empty()) named([&] { image_->read_at(offset, out); });
+}
+
+void Node::write_at(uint64_t offset, ConstBytes data) {
+  require_writable("write");
+  require_range(offset, data.size(), "write");
+  if (!data.empty()) named([&] { image_->write_at(offset, data); });
+}
+
+void Node::zero(uint64_t offset, uint64_t length) {
+  require_writable("zero");
+  require_range(offset, length, "zero");
+  const uint64_t unit = image_->granularity();
+  const uint64_t end = offset + length;
+  const uint64_t first = std::min(end, align_up(offset, unit));
+  const uint64_t last = end == size() ? end : std::max(first, align_down(end, unit));
+  named([&] {
+    zero_by_writing(offset, first - offset);
+    if (last > first && !image_->zero(first, last - first)) zero_by_writing(first, last - first);
+    zero_by_writing(last, end - last);
+  });
+}
+
+/// Skips what reads as zeros already, so that zeroing a hole does not fill it.
+void Node::zero_by_writing(uint64_t offset, uint64_t length) {
+  static const std::vector<std::byte> kZeros(kZeroChunk);
+  const uint64_t end = offset + length;
+  while (offset < end) {
+    const Extent run = chain_extent(offset, end - offset);
+    uint64_t left = run.kind == ExtentKind::data ? run.length : 0;
+    while (left != 0) {
+      const uint64_t part = std::min(left, kZeroChunk);
+      image_->write_at(offset + run.length - left, ConstBytes(kZeros).first(part));
+      left -= part;
+    }
+    offset += run.length;
+  }
+}
+
+void Node::discard(uint64_t offset, uint64_t length) {
+  require_writable("discard");
+  require_range(offset, length, "discard");
+  const uint64_t unit = image_->granularity();
+  const uint64_t end = offset + length;
+  const uint64_t first = std::min(end, align_up(offset, unit));
+  const uint64_t last = end == size() ? end : align_down(end, unit);
+  if (last > first) named([&] { image_->discard(first, last - first); });
+}
+
+void Node::flush() {
+  if (!identity_.writable) return;
+  require_writable("flush");
+  try {
+    named([&] { image_->flush(); });
+  } catch (...) {
+    flush_failed_ = true;
+    throw;
+  }
+}
+
+void Node::resize(uint64_t size) {
+  require_writable("resize");
+  const uint64_t old_size = this->size();
+  if (size > identity_.limits.virtual_size) {
+    throw Error(Errc::limit, "a disk of " + std::to_string(size) + " bytes is larger than allowed").in(identity_.path).during("resize");
+  }
+  if (size == old_size) return;
+  named([&] { image_->resize(size); });
+  // What is new reads as zeros, though a larger parent has data there.
+  if (parent_ != nullptr && size > old_size && parent_->size() > old_size) zero(old_size, std::min(size, parent_->size()) - old_size);
+}
+
+/// One run of the topmost layer that holds it, at most `limit` long.
+Extent Node::chain_extent(uint64_t offset, uint64_t limit) {
+  uint32_t depth = 0;
+  for (Node* node = this;; node = node->parent_.get(), ++depth) {
+    Extent run = node->named([&] { return node->image_->extent_at(offset, std::min(limit, node->size() - offset)); });
+    limit = std::min(limit, run.length);
+    const bool below = run.kind == ExtentKind::absent && node->parent_ != nullptr && offset < node->parent_->size();
+    if (below) continue;
+    run.length = limit;
+    run.depth = run.kind == ExtentKind::absent ? 0 : depth;
+    return run;
+  }
+}
+
+Extent Node::extent_at(uint64_t offset) {
+  require_range(offset, 1, "map");
+  const uint64_t end = size();
+  Extent run = chain_extent(offset, end - offset);
+  for (int step = 0; step < kMergeSteps && run.offset + run.length < end; ++step) {
+    const uint64_t next_offset = run.offset + run.length;
+    const Extent next = chain_extent(next_offset, end - next_offset);
+    if (!continues(run, next)) break;
+    run.length += next.length;
+  }
+  return run;
+}
+
+CheckReport Node::check(const CheckOptions& options) {
+  if (options.repair != Repair::none) require_writable("repair");
+  return named([&] { return image_->check(options); });
+}
+
+void Node::close() {
+  if (closed_) return;
+  if (identity_.writable) {
+    if (creation_ == nullptr) flush();  // a created image becomes durable as a whole, when it is published
+    require_writable("close");
+    named([&] {
+      image_->close();
+      if (creation_ != nullptr) creation_->publish();
+    });
+  }
+  closed_ = true;
+}
+
+void Node::abort() noexcept {
+  if (closed_) return;
+  closed_ = true;
+  image_->abort();
+}
+
+}  // namespace varve

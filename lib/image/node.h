@@ -1,0 +1,75 @@
+// A layer in use: the driver's image behind the one place where the contract of every call is checked.
+#ifndef VARVE_IMAGE_NODE_H
+#define VARVE_IMAGE_NODE_H
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "image/contexts.h"
+#include "image/driver.h"
+
+namespace varve {
+
+/// Errors that leave a node name its file. Thread-safe as Image is.
+class Node {
+ public:
+  struct Identity {
+    const FormatDriver* driver = nullptr;
+    std::string path;
+    bool writable = false;
+    Limits limits;
+    std::shared_ptr<Warnings> warnings;
+  };
+
+  Node(Identity identity, std::unique_ptr<FormatImage> image, std::unique_ptr<ImageCreateContext> creation = nullptr);
+  ~Node();  ///< gives up what was not closed
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  /// The layer below. Set once, before any I/O.
+  void set_parent(std::shared_ptr<Node> parent);
+  Node* parent() const { return parent_.get(); }
+
+  const FormatDriver& driver() const { return *identity_.driver; }
+  const std::string& path() const { return identity_.path; }
+  bool writable() const { return identity_.writable; }
+  bool created() const { return creation_ != nullptr; }  ///< in the making: reads as zeros or as its parent but for what was written
+  bool streaming() const { return creation_ != nullptr && creation_->streaming(); }
+  const Limits& limits() const { return identity_.limits; }
+  FormatImage& image() { return *image_; }
+
+  uint64_t size() const;
+  ImageInfo info() const;
+  void read_at(uint64_t offset, MutableBytes out);
+  void write_at(uint64_t offset, ConstBytes data);
+  void zero(uint64_t offset, uint64_t length);
+  void discard(uint64_t offset, uint64_t length);
+  void flush();
+  void resize(uint64_t size);
+  Extent extent_at(uint64_t offset);
+  CheckReport check(const CheckOptions& options);
+  void close();
+  void abort() noexcept;
+
+ private:
+  template <typename Call>
+  auto named(Call call) const -> decltype(call());
+  void require_range(uint64_t offset, uint64_t length, const char* operation) const;
+  void require_writable(const char* operation) const;
+  void zero_by_writing(uint64_t offset, uint64_t length);
+  Extent chain_extent(uint64_t offset, uint64_t limit);
+
+  const Identity identity_;
+  const std::unique_ptr<ImageCreateContext> creation_;  // outlives image_, which writes to its files
+  const std::unique_ptr<FormatImage> image_;
+  std::shared_ptr<Node> parent_;
+  std::atomic<bool> flush_failed_{false};  // after that nothing may be written: what reached the medium is unknown (WRT-11)
+  bool closed_ = false;
+};
+
+}  // namespace varve
+
+#endif
