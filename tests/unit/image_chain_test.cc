@@ -27,6 +27,7 @@ struct Fixture {
     create.file_system = &files;
     create.options = options;
     create.parent = parent;
+    create.limits.chain_depth = 100;
     Image::create(path, "toy", parent.empty() ? std::optional(size) : std::nullopt, create).close();
   }
 
@@ -101,7 +102,7 @@ TEST_CASE_FIXTURE(Fixture, "a layer shows what it holds over its parents, and ze
     runs.emplace_back(run.length, run.depth);
     at += run.length;
   }
-  const std::vector<std::pair<uint64_t, uint32_t>> tiled = {{4096, 2}, {4096, 1}, {4096, 0}, {4096, 0}, {4096, 0}, {20480, 2}};
+  const std::vector<std::pair<uint64_t, uint32_t>> tiled = {{4096, 2}, {4096, 1}, {4096, 0}, {8192, 0}, {20480, 2}};
   CHECK(runs.size() == tiled.size());
   CHECK(std::equal(runs.begin(), runs.end(), tiled.begin(), tiled.end()));
 

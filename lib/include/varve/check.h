@@ -21,7 +21,7 @@ enum class Repair : uint8_t {
 struct CheckOptions {
   bool data = false;  ///< also read, verify and decode everything that is stored
   Repair repair = Repair::none;
-  ProgressFn progress;
+  ProgressFn progress = {};
   const CancelToken* cancel = nullptr;
 };
 

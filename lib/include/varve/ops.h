@@ -16,7 +16,7 @@ namespace [[gnu::visibility("default")]] varve {
 struct CopyOptions {
   unsigned threads = 0;  ///< 0: as many as the host has processors
   bool target_is_zero = false;  ///< the user's word that an existing target reads as zeros: zero runs are skipped
-  ProgressFn progress;
+  ProgressFn progress = {};
   const CancelToken* cancel = nullptr;
 };
 
@@ -30,12 +30,12 @@ struct CopyReport {
 CopyReport copy_image(Image& source, Image& target, const CopyOptions& options = {});
 
 struct ConvertOptions {
-  std::string source_format;  ///< empty: probe
-  std::string target_format;  ///< empty: from the target's extension
-  OpenOptions open;           ///< of the source
-  CreateOptions create;       ///< of the target
+  std::string source_format = {};  ///< empty: probe
+  std::string target_format = {};  ///< empty: from the target's extension
+  OpenOptions open = {};           ///< of the source
+  CreateOptions create = {};       ///< of the target
   bool into_existing = false;  ///< `-n`: write into an existing image or block device
-  CopyOptions copy;
+  CopyOptions copy = {};
 };
 
 /// `varve convert`: source and target are paths; "-" is standard input or output, for formats that stream.
@@ -52,7 +52,7 @@ struct CompareResult {
 struct CompareOptions {
   unsigned threads = 0;
   bool strict = false;  ///< different sizes are a difference even if the rest is zeros
-  ProgressFn progress;
+  ProgressFn progress = {};
   const CancelToken* cancel = nullptr;
 };
 
