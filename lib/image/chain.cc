@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/random.h"
 #include "image/probe.h"
 #include "image/registry.h"
 #include "io/references.h"
@@ -114,6 +115,8 @@ std::shared_ptr<Node> open_chain(const Layer& layer, const OpenOptions& options)
   return top;
 }
 
+RandomSource& random_of(RandomSource* given) { return given != nullptr ? *given : system_random(); }
+
 FileSystem& file_system_of(FileSystem* given) { return given != nullptr ? *given : host_file_system(); }
 
 std::string beside(const std::string& path, const std::string& name) {
@@ -142,7 +145,7 @@ std::shared_ptr<Node> open_parent_of_new(const std::string& path, const FormatDr
 }  // namespace
 
 std::shared_ptr<Node> open_node(const std::string& path, const OpenOptions& options) {
-  Host host{&file_system_of(options.file_system), options.references, {}};
+  Host host{&file_system_of(options.file_system), options.references, {}, &random_of(options.random)};
   host.how.access = options.access;
   host.how.lock = !options.ignore_locks;
   host.how.durable = options.durable;
@@ -153,7 +156,7 @@ std::shared_ptr<Node> open_node(const std::string& path, const OpenOptions& opti
 }
 
 std::shared_ptr<Node> open_node(std::shared_ptr<Storage> storage, const OpenOptions& options) {
-  Host host{&file_system_of(options.file_system), References::none, {}};
+  Host host{&file_system_of(options.file_system), References::none, {}, &random_of(options.random)};
   host.how.access = options.access;
   return open_chain({std::move(storage), options.format, host}, options);
 }

@@ -21,8 +21,6 @@ std::vector<std::string> Warnings::kept() const {
 ImageOpenContext::ImageOpenContext(Host host, std::shared_ptr<Storage> file, const Limits& limits, Warnings& warnings)
     : host_(host), file_(std::move(file)), limits_(limits), warnings_(warnings) {}
 
-RandomSource& ImageOpenContext::random() { return system_random(); }
-
 std::shared_ptr<Storage> ImageOpenContext::open_reference(const std::string& name, bool device) {
   return varve::open_reference(*host_.file_system, path(), name, host_.references, device, host_.how);
 }
@@ -35,9 +33,8 @@ ImageCreateContext::ImageCreateContext(std::string path, uint64_t size, OptionVa
       how_{how.force, how.mode, how.durable},
       limits_(how.limits),
       file_system_(file_system),
+      random_(how.random != nullptr ? *how.random : system_random()),
       warnings_(std::move(warnings)) {}
-
-RandomSource& ImageCreateContext::random() { return system_random(); }
 
 const std::shared_ptr<Storage>& ImageCreateContext::file() {
   if (stream_ != nullptr) return stream_;

@@ -32,6 +32,7 @@ struct Host {
   FileSystem* file_system = nullptr;
   References references = References::inside;
   FileOpen how;
+  RandomSource* random = nullptr;
 };
 
 class ImageOpenContext final : public OpenContext {
@@ -41,7 +42,7 @@ class ImageOpenContext final : public OpenContext {
   const std::string& path() const override { return file_->name(); }
   const Limits& limits() const override { return limits_; }
   void warn(const std::string& line) override { warnings_.add(line); }
-  RandomSource& random() override;
+  RandomSource& random() override { return *host_.random; }
   const std::shared_ptr<Storage>& file() const override { return file_; }
   bool writable() const override { return host_.how.access == Access::read_write; }
   std::shared_ptr<Storage> open_reference(const std::string& name, bool device) override;
@@ -66,7 +67,7 @@ class ImageCreateContext final : public CreateContext {
   const std::string& path() const override { return path_; }
   const Limits& limits() const override { return limits_; }
   void warn(const std::string& line) override { warnings_->add(line); }
-  RandomSource& random() override;
+  RandomSource& random() override { return random_; }
   uint64_t size() const override { return size_; }
   const OptionValues& options() const override { return options_; }
   const std::shared_ptr<Storage>& file() override;
@@ -84,6 +85,7 @@ class ImageCreateContext final : public CreateContext {
   const FileCreate how_;
   const Limits limits_;
   FileSystem& file_system_;
+  RandomSource& random_;
   const std::shared_ptr<Warnings> warnings_;
   std::shared_ptr<Storage> stream_;
   std::optional<Parent> parent_;

@@ -21,6 +21,7 @@ namespace [[gnu::visibility("default")]] varve {
 
 class FileSystem;
 class Node;
+class RandomSource;
 
 /// Which files that an image names (parents, extents) may be opened.
 enum class References : uint8_t {
@@ -45,6 +46,7 @@ struct OpenOptions {
   Limits limits;
   WarningFn warn;
   FileSystem* file_system = nullptr;  ///< the host's if null; must outlive the image
+  RandomSource* random = nullptr;     ///< of new identifiers; the system's if null; must outlive the image
 };
 
 struct CreateOptions {
@@ -58,6 +60,7 @@ struct CreateOptions {
   Limits limits;
   WarningFn warn;
   FileSystem* file_system = nullptr;
+  RandomSource* random = nullptr;
 };
 
 using InfoValue = std::variant<bool, uint64_t, std::string>;
