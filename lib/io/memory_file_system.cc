@@ -56,6 +56,7 @@ class Handle final : public Storage {
     return file_->punch_hole(offset, length);
   }
   std::optional<StorageId> id() const override { return file_->id(); }
+  std::optional<uint64_t> allocated_bytes() const override { return file_->allocated_bytes(); }
   StorageLimits limits() const override { return file_->limits(); }
 
  private:

@@ -33,6 +33,7 @@ class MemoryStorage final : public Storage {
   StorageExtent extent_at(uint64_t offset) override;
   bool punch_hole(uint64_t offset, uint64_t length) override;
   std::optional<StorageId> id() const override;
+  std::optional<uint64_t> allocated_bytes() const override { return allocated(); }
   StorageLimits limits() const override { return {static_cast<uint32_t>(kPageSize), false, true}; }
 
   /// All of it; for storages small enough.

@@ -57,6 +57,13 @@ PosixStorage::PosixStorage(UniqueFd fd, std::string name, bool durable) : fd_(st
 
 uint64_t PosixStorage::size() const { return is_device() ? device_size_ : static_cast<uint64_t>(status_of(fd_.get(), name_).st_size); }
 
+std::optional<uint64_t> PosixStorage::allocated_bytes() const {
+  if (is_device()) return std::nullopt;
+  return static_cast<uint64_t>(status_of(fd_.get(), name_).st_blocks) * 512;
+}
+
+std::optional<uint32_t> PosixStorage::mode() const { return status_of(fd_.get(), name_).st_mode & 07777; }
+
 void PosixStorage::read_at(uint64_t offset, MutableBytes out) {
   const auto too_short = [&](uint64_t at) { return Error(Errc::corrupt, "the file ends too early").in(name_).at(at).during("read"); };
   if (!range_fits(offset, out.size(), kMaxOffset)) throw too_short(offset);

@@ -26,6 +26,8 @@ class PosixStorage final : public Storage {
   bool punch_hole(uint64_t offset, uint64_t length) override;
   uint64_t copy_from(Storage& source, uint64_t source_offset, uint64_t offset, uint64_t length) override;
   std::optional<StorageId> id() const override { return id_; }
+  std::optional<uint64_t> allocated_bytes() const override;
+  std::optional<uint32_t> mode() const override;
   StorageLimits limits() const override { return limits_; }
 
   int fd() const noexcept { return fd_.get(); }
