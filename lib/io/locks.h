@@ -5,10 +5,17 @@
 // unchanged, 3 resize. A conflict is found by asking whether an exclusive lock on the opposite byte would be granted. They are
 // open file description locks, so they belong to one open() and vanish with it.
 //
-// A writer of ours takes what a qemu-img that writes takes, so that it and QEMU exclude each other. A reader of ours refuses to
-// read what is being written, but must never keep a virtual machine from starting: it takes byte 100 alone, which
-// no guest device conflicts with. For our own writers, which have no guest waiting, it also takes byte 300, which QEMU
-// doesn't know: so a writer of ours waits for our readers, too.
+// Which bytes QEMU 7.2 holds, read from /proc/locks (tests/interop/locks_test.cc):
+//
+//     guest device, VMDK               100 101 103  201 203        guest device, raw       100 101  201
+//     guest device read-only, raw      100          201            backing file of either  100      201 203
+//     qemu-nbd, qemu-io on VMDK        100 101 103  201 203        the same read-only      100      201 203
+//
+// Nobody holds 200, so nobody minds a holder of 100. A writer of ours takes what a qemu-io that writes takes, so that it and
+// QEMU exclude each other. A reader of ours refuses to read what is being written, but must never keep a virtual machine from
+// starting: of QEMU's bytes it takes 100 alone (qemu-img takes 201 and 203 as well, and does keep one). If a machine starts
+// while we read, it wins and we may read a mixture. Our own writers have no guest waiting: for them a reader takes byte
+// 300, which QEMU does not know, and a writer of ours is refused while we read.
 #ifndef VARVE_IO_LOCKS_H
 #define VARVE_IO_LOCKS_H
 

@@ -23,7 +23,7 @@ std::string shown(std::string_view name) {
 /// "nbd:", "json:", "C:": a word and a colon.
 bool has_scheme(std::string_view name) {
   const auto word = std::find_if_not(name.begin(), name.end(), [](char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '+' || c == '-' || c == '.';
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '+' || c == '-' || c == '.';
   });
   return word != name.begin() && word != name.end() && *word == ':';
 }
