@@ -6,12 +6,9 @@
 #include <string_view>
 #include <vector>
 
-namespace varve {
+#include "varve/text.h"  // escape_text: public
 
-/// `text` such that a terminal shows it and does nothing else: control characters (C0, DEL, C1), line and paragraph
-/// separators, and the characters that change the direction of text become \xNN (bytes) or \u{N}; so do bytes that are not
-/// UTF-8. All else, backslashes included, stays as it is, so ordinary names look ordinary.
-std::string escape_text(std::string_view text);
+namespace varve {
 
 /// Well-formed as RFC 3629 says: no overlong forms, no surrogates, nothing above U+10FFFF.
 bool valid_utf8(std::string_view text);

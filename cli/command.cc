@@ -1,0 +1,54 @@
+#include "command.h"
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+
+namespace varve::cli {
+
+std::span<const Command* const> commands() {
+  static const std::array<const Command*, 6> table = {&create_command(), &info_command(),    &check_command(),
+                                                      &resize_command(), &formats_command(), &help_command()};
+  return table;
+}
+
+const Command* find_command(std::string_view name) {
+  for (const Command* command : commands())
+    if (command->name == name) return command;
+  return nullptr;
+}
+
+namespace {
+
+/// Levenshtein's: insertions, removals and replacements that lead from one word to the other.
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 0; i < a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i + 1;
+    for (size_t j = 0; j < b.size(); ++j) {
+      const size_t above = row[j + 1];
+      row[j + 1] = std::min({above + 1, row[j] + 1, diagonal + (a[i] == b[j] ? 0 : 1)});
+      diagonal = above;
+    }
+  }
+  return row[b.size()];
+}
+
+}  // namespace
+
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates) {
+  const std::string* best = nullptr;
+  size_t best_distance = std::max<size_t>(1, std::min<size_t>(3, word.size() / 2)) + 1;
+  for (const std::string& candidate : candidates) {
+    const bool abbreviation = word.size() >= 3 && candidate.size() > word.size() && candidate.compare(0, word.size(), word) == 0;
+    const size_t distance = abbreviation ? 1 : edit_distance(word.substr(0, 64), candidate);
+    if (distance >= best_distance) continue;
+    best = &candidate;
+    best_distance = distance;
+  }
+  return best == nullptr ? std::string() : "did you mean '" + *best + "'?";
+}
+
+}  // namespace varve::cli

@@ -1,0 +1,157 @@
+#include "options.h"
+
+#include <charconv>
+
+#include "varve/text.h"
+
+namespace varve::cli {
+
+Option format_option(std::string_view of) {
+  return {'f', "", "FORMAT",
+          of == "the image" ? std::string_view("format of the image; without it, it is recognized from the contents")
+                            : std::string_view("format of the first file; without it, it is recognized from the contents")};
+}
+
+Option json_option() { return {0, "json", "", "print one JSON document"}; }
+
+Option create_options_option() {
+  return {'o',
+          "",
+          "NAME=VALUE,...",
+          "options of the new image's format, as 'varve formats' lists them; a doubled comma stands for a comma",
+          {},
+          false,
+          true};
+}
+
+Option sync_option() { return {0, "sync", "MODE", "none: do not wait until the result is on the medium", {"none"}}; }
+
+Option force_option(std::string_view what) { return {0, "force", "", what}; }
+
+std::vector<Option> progress_options() {
+  return {{'p', "", "", "show progress, rate and time left on standard error; by itself on a terminal"},
+          {0, "progress", "STYLE", "bar: like -p; json: one JSON line a second", {"bar", "json"}, true},
+          {'q', "quiet", "", "show no progress"}};
+}
+
+std::vector<Option> reference_options() {
+  return {{0,
+           "references",
+           "WHICH",
+           "files named inside an image that may be opened: none, inside (its own directory and below; the default) or any",
+           {"none", "inside", "any"}},
+          {0, "max-virtual-size", "SIZE", "refuse an image that claims a larger disk"}};
+}
+
+std::vector<Option> parent_options() {
+  return {{0, "parent", "FILE", "the parent, instead of the one that the image names"},
+          {0, "ignore-parent", "", "look at this layer alone: what it does not hold reads as zeros"}};
+}
+
+std::vector<Option> option_rows(std::initializer_list<std::vector<Option>> lists) {
+  std::vector<Option> rows;
+  for (const auto& list : lists) rows.insert(rows.end(), list.begin(), list.end());
+  return rows;
+}
+
+std::string format_value(const Arguments& arguments, std::string_view key) {
+  const std::string name = arguments.value(key);
+  if (!arguments.has(key)) return name;
+  std::vector<std::string> known;
+  for (const FormatInfo* format : formats()) {
+    if (format->name == name) return name;
+    known.emplace_back(format->name);
+  }
+  std::string hint = did_you_mean(name, known);
+  if (hint.empty()) hint = "'varve formats' lists the formats";
+  throw UsageError("unknown format '" + name + "'", hint);
+}
+
+std::string target_format(const Arguments& arguments, std::string_view key, const std::string& path) {
+  if (arguments.has(key)) return format_value(arguments, key);
+  if (const FormatInfo* format = format_of_path(path)) return std::string(format->name);
+  const std::string option(key);
+  throw UsageError(path + ": the name does not tell the format of the new image", "name it with " + option);
+}
+
+uint64_t size_value(std::string_view text, std::string_view what) {
+  try {
+    return parse_size(text);
+  } catch (const Error& e) {
+    throw UsageError(std::string(what) + ": " + e.message(), e.hint().empty() ? "give bytes, or a number with K, M, G or T" : e.hint());
+  }
+}
+
+unsigned thread_count(const Arguments& arguments) {
+  if (!arguments.has("-j")) return 0;
+  constexpr unsigned kMost = 256;
+  const std::string text = arguments.value("-j");
+  unsigned count = 0;
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), count);
+  if (failed != std::errc() || end != text.data() + text.size() || count < 1 || count > kMost)
+    throw UsageError("-j cannot be '" + text + "'", "give a number of threads, 1 to 256");
+  return count;
+}
+
+OptionMap creation_options(const Arguments& arguments) {
+  OptionMap all;
+  for (const std::string& text : arguments.values("-o")) {
+    try {
+      for (auto& [name, value] : parse_options(text)) all[name] = value;
+    } catch (const Error& e) {
+      throw UsageError("-o: " + e.message(), e.hint());
+    }
+  }
+  return all;
+}
+
+namespace {
+
+References references_value(const Arguments& arguments) {
+  const std::string value = arguments.value("references");
+  if (value == "none") return References::none;
+  return value == "any" ? References::any : References::inside;
+}
+
+Limits limits_value(const Arguments& arguments) {
+  Limits limits;
+  if (arguments.has("max-virtual-size")) limits.virtual_size = size_value(arguments.value("max-virtual-size"), "--max-virtual-size");
+  if (arguments.has("max-output-bytes")) limits.output_bytes = size_value(arguments.value("max-output-bytes"), "--max-output-bytes");
+  return limits;
+}
+
+WarningFn warning_function(Messages& messages) {
+  return [&messages](const std::string& line) { messages.warn(line); };
+}
+
+}  // namespace
+
+OpenOptions open_options(const Arguments& arguments, Messages& messages) {
+  if (arguments.has("parent") && arguments.has("ignore-parent")) throw UsageError("--parent and --ignore-parent exclude each other");
+  OpenOptions options;
+  options.format = format_value(arguments, "-f");
+  options.ignore_locks = arguments.has("-U");
+  options.references = references_value(arguments);
+  options.parent = arguments.value("parent");
+  options.ignore_parent = arguments.has("ignore-parent");
+  options.durable = arguments.value("sync") != "none";
+  options.limits = limits_value(arguments);
+  options.warn = warning_function(messages);
+  return options;
+}
+
+CreateOptions create_options(const Arguments& arguments, Messages& messages) {
+  if (arguments.has("-F") && !arguments.has("-b")) throw UsageError("-F needs -b: it is the parent's format");
+  CreateOptions options;
+  options.options = creation_options(arguments);
+  options.force = arguments.has("force");
+  options.parent = arguments.value("-b");
+  options.parent_format = format_value(arguments, "-F");
+  options.durable = arguments.value("sync") != "none";
+  options.references = references_value(arguments);
+  options.limits = limits_value(arguments);
+  options.warn = warning_function(messages);
+  return options;
+}
+
+}  // namespace varve::cli

@@ -1,0 +1,51 @@
+// Options that several commands share, and what they become.
+#ifndef VARVE_CLI_OPTIONS_H
+#define VARVE_CLI_OPTIONS_H
+
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+#include "arguments.h"
+#include "command.h"
+#include "messages.h"
+#include "varve/image.h"
+
+namespace varve::cli {
+
+// ---- rows ----------------------------------------------------------------------------------------
+
+Option format_option(std::string_view of = "the image");
+Option json_option();
+Option create_options_option();  ///< -o
+Option sync_option();
+Option force_option(std::string_view what);
+
+std::vector<Option> progress_options();   ///< -p, --progress, -q
+std::vector<Option> reference_options();  ///< --references, --max-virtual-size
+std::vector<Option> parent_options();     ///< --parent, --ignore-parent
+/// All rows of the lists, one after the other.
+std::vector<Option> option_rows(std::initializer_list<std::vector<Option>> lists);
+
+// ---- meanings --------------------------------------------------------------------------------------
+// All throw UsageError for a value that can't be right whatever the files hold.
+
+/// The value of an option that names a format, checked to be one; empty if it was not given.
+std::string format_value(const Arguments& arguments, std::string_view key);
+/// The format of a new file: the option's value, else that of the file name's extension.
+std::string target_format(const Arguments& arguments, std::string_view key, const std::string& path);
+/// A size in bytes, with or without a unit.
+uint64_t size_value(std::string_view text, std::string_view what);
+/// -j: 0 if not given.
+unsigned thread_count(const Arguments& arguments);
+/// -o k=v,k=v, of which there may be several.
+OptionMap creation_options(const Arguments& arguments);
+
+/// From -f, -U, --parent, --ignore-parent, --references, --sync and the limits, as far as the command has them.
+OpenOptions open_options(const Arguments& arguments, Messages& messages);
+/// From -o, -b, -F, --force, --references, --sync and the limits.
+CreateOptions create_options(const Arguments& arguments, Messages& messages);
+
+}  // namespace varve::cli
+
+#endif
