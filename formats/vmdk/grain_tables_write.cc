@@ -1,0 +1,124 @@
+// Writing grain tables back.
+#include <algorithm>
+#include <bit>
+#include <mutex>
+#include <utility>
+
+#include "base/checked_math.h"
+#include "vmdk/grain_tables.h"
+
+namespace varve::vmdk {
+
+TableBatch GrainTables::take(const std::function<uint32_t(uint64_t)>& allocate) {
+  const std::unique_lock lock(mutex_);
+  TableBatch batch;
+  for (uint64_t number = 0; number < pages_.size(); ++number) {
+    if (pages_[number].changed != 0) batch.items.push_back({number, pages_[number].changed, pages_[number].entries});
+  }
+  create_missing(batch, allocate);
+  // Nothing below throws, so a page is either taken or still changed.
+  for (const TableBatch::Item& item : batch.items) {
+    pages_[item.page].changed = 0;
+    ++pages_[item.page].writing;
+  }
+  changed_pages_.store(0, std::memory_order_relaxed);
+  return batch;
+}
+
+/// Gives a place to each table that one of the copies lacks. The directories in memory refer to it at once, those in the file only
+/// after its contents are durable.
+void GrainTables::create_missing(TableBatch& batch, const std::function<uint32_t(uint64_t)>& allocate) {
+  for (const TableBatch::Item& item : batch.items) {
+    for (uint64_t i = 0; i < tables_in(item.page); ++i) {
+      if (((item.tables >> i) & 1) == 0) continue;
+      const uint64_t table = item.page * kTablesPerPage + i;
+      for (const TableCopy copy : {TableCopy::redundant, TableCopy::primary}) {
+        if (copy == TableCopy::redundant && !directory_.has_redundant()) continue;
+        if (directory_.usable(copy, table) != 0) continue;
+        const uint32_t sector = allocate(directory_.table_sectors());
+        directory_.set(copy, table, sector);
+        batch.created.push_back({table, copy, sector});
+      }
+    }
+  }
+}
+
+void GrainTables::write_created(const TableBatch& batch) {
+  for (const TableBatch::Created& created : batch.created) {
+    const auto item = std::find_if(batch.items.begin(), batch.items.end(),
+                                   [&](const TableBatch::Item& i) { return i.page == created.table / kTablesPerPage; });
+    const uint64_t first = created.table % kTablesPerPage * header_.gtes_per_gt;
+    const auto table = std::span(*item->entries).subspan(first, header_.gtes_per_gt);
+    file_->write_at(uint64_t{created.sector} * kSectorSize, std::as_bytes(table));
+  }
+}
+
+void GrainTables::write(const TableBatch& batch, TableCopy copy) {
+  if (copy == TableCopy::redundant && !directory_.has_redundant()) return;
+  for (const TableBatch::Item& item : batch.items) write_tables(item, copy);
+  for (const TableBatch::Created& created : batch.created) {
+    if (created.copy != copy) continue;
+    const le32 entry = created.sector;
+    file_->write_at(directory_.entry_offset(copy, created.table), bytes_of(entry));
+  }
+}
+
+/// Changed tables that follow each other, on disk and in the file, go out in one write.
+void GrainTables::write_tables(const TableBatch::Item& item, TableCopy copy) {
+  const uint64_t first = item.page * kTablesPerPage;
+  const uint64_t count = tables_in(item.page);
+  const bool joinable = directory_.table_bytes() % kSectorSize == 0;
+  for (uint64_t i = 0; i < count;) {
+    if (((item.tables >> i) & 1) == 0) {
+      ++i;
+      continue;
+    }
+    const uint64_t sector = directory_.usable(copy, first + i);
+    uint64_t run = 1;
+    while (joinable && i + run < count && ((item.tables >> (i + run)) & 1) != 0 &&
+           directory_.usable(copy, first + i + run) == sector + run * directory_.table_sectors())
+      ++run;
+    const auto tables = std::span(*item.entries).subspan(i * header_.gtes_per_gt, run * header_.gtes_per_gt);
+    file_->write_at(sector * kSectorSize, std::as_bytes(tables));
+    i += run;
+  }
+}
+
+void GrainTables::finish(const TableBatch& batch, bool written) noexcept {
+  const std::unique_lock lock(mutex_);
+  hole_ = {};  // it may have been written into
+  for (const TableBatch::Item& item : batch.items) {
+    Page& page = pages_[item.page];
+    --page.writing;
+    if (written) continue;
+    if (page.changed == 0) changed_pages_.fetch_add(1, std::memory_order_relaxed);
+    page.changed |= item.tables;
+  }
+}
+
+void GrainTables::reconcile() {
+  if (!directory_.has_redundant()) return;
+  std::vector<le32> copy(header_.gtes_per_gt);
+  const std::unique_lock lock(mutex_);
+  for (uint64_t table = 0; table < directory_.entries(); ++table) {
+    const uint32_t primary = directory_.usable(TableCopy::primary, table);
+    const uint32_t redundant = directory_.usable(TableCopy::redundant, table);
+    if (primary == 0 && redundant == 0) continue;
+    const uint64_t index = table % kTablesPerPage * header_.gtes_per_gt;
+    Page& page = load(table / kTablesPerPage);
+    if (((page.bad >> (table % kTablesPerPage)) & 1) != 0) continue;
+    std::fill(copy.begin(), copy.end(), le32(0));
+    const uint64_t offset = uint64_t{redundant} * kSectorSize;
+    if (redundant != 0 && !in_hole(offset, directory_.table_bytes())) file_->read_at(offset, std::as_writable_bytes(std::span(copy)));
+    const auto same = [&] {
+      for (uint64_t i = 0; i < copy.size(); ++i) {
+        if (copy[i] != (page.state == PageState::empty ? kEntryAbsent : static_cast<uint32_t>((*page.entries)[index + i]))) return false;
+      }
+      return true;
+    };
+    if (primary != 0 && redundant != 0 && same()) continue;
+    change(table / kTablesPerPage, index, 1);
+  }
+}
+
+}  // namespace varve::vmdk

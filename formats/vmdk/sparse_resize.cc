@@ -1,0 +1,103 @@
+// Growing a sparse extent.
+//
+// The tables are preallocated for the old size. More of them need a longer directory, which seldom fits where the old one lies: both
+// directories and the added tables go to the file's end, and the header, one sector, switches to them. Whatever a crash leaves is
+// the old disk or the new one. The old directories' sectors stay unused.
+#include <algorithm>
+#include <array>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/checked_math.h"
+#include "varve/error.h"
+#include "vmdk/sparse_extent.h"
+
+namespace varve::vmdk {
+
+void SparseExtent::resize(uint64_t size) {
+  if (size == this->size()) return;
+  if (size < this->size())
+    throw Error(Errc::unsupported, "a sparse VMDK can't be made smaller").hint("convert it after the guest's file system was shrunk");
+  if (fresh_) throw Error(Errc::unsupported, "an image that is being created can't be resized");
+  if (size % kSectorSize != 0) throw Error(Errc::invalid_argument, "the size of a VMDK is a multiple of 512 bytes");
+  SparseHeader grown = header_;
+  grown.capacity_sectors = size / kSectorSize;
+  if (mode_.over_parent && !grown.has_zeroed_grains()) {
+    // What is added must read as zeros even if the parent is longer, and only a zeroed grain says so.
+    grown.flags |= kFlagZeroedGrain;
+    grown.version = std::max(grown.version, uint32_t{2});
+  }
+  if (grown.gd_entries() > kMaxDirectoryEntries || grown.grain_count() * grown.grain_sectors + header_.overhead_sectors > UINT32_MAX)
+    throw Error(Errc::limit, "a sparse extent ends short of 2 TiB");
+  begin_session();
+  flush();
+  clear_last_grain();
+  auto tables = lay_out_growth(grown);
+  if (mode_.over_parent) {
+    const uint64_t first = header_.grain_count();
+    tables->set_special(first, tables->grain_count() - first, kEntryZero);
+    const TableBatch batch = tables->take([this](uint64_t sectors) { return allocate(sectors); });
+    tables->write_created(batch);
+    tables->write(batch, TableCopy::redundant);
+    tables->write(batch, TableCopy::primary);
+    tables->finish(batch, true);
+  }
+  file_->flush();
+  std::swap(header_, grown);
+  write_header(true);
+  file_->flush();
+  tables_ = std::move(tables);
+}
+
+/// The directory and tables of the larger disk, not yet referred to by the header.
+std::unique_ptr<GrainTables> SparseExtent::lay_out_growth(SparseHeader& grown) {
+  const GrainDirectory& old = tables_->directory();
+  const uint64_t added = grown.gd_entries() - old.entries();
+  uint64_t first_table = 0;
+  uint64_t first_redundant = 0;
+  if (added != 0) {
+    const uint64_t directory = div_ceil(grown.gd_bytes(), kSectorSize);
+    const uint64_t part = directory + added * old.table_sectors();
+    const uint64_t base = allocate((old.has_redundant() ? 2 : 1) * part);
+    if (old.has_redundant()) grown.rgd_sector = base;
+    grown.gd_sector = old.has_redundant() ? base + part : base;
+    first_redundant = base + directory;
+    first_table = grown.gd_sector + directory;
+    // Behind the old end of the file there are only zeros: the added tables need not be written.
+    file_->resize(std::max(file_->size(), tables_->file_end()));
+  }
+  GrainDirectory larger = old.grow(grown, first_table, first_redundant);
+  if (added != 0) {
+    if (larger.has_redundant()) larger.write_all(*file_, TableCopy::redundant);
+    larger.write_all(*file_, TableCopy::primary);
+  }
+  auto tables = std::make_unique<GrainTables>(file_, grown, std::move(larger), mode_.limits.metadata_bytes / 2);
+  tables->set_file_end(tables_->file_end());
+  return tables;
+}
+
+/// What lies in the last grain behind the disk's old end becomes visible: zeros, whoever wrote the file.
+void SparseExtent::clear_last_grain() {
+  const uint64_t used = size() % header_.grain_bytes();
+  if (used == 0) return;
+  const GrainRun run = tables_->run_at(header_.grain_count() - 1, 1);
+  if (run.kind == GrainKind::bad) throw_bad_grain(header_.grain_count() - 1, run.sector);
+  if (run.kind == GrainKind::data) {
+    const std::vector<std::byte> zeros(header_.grain_bytes() - used);
+    file_->write_at(uint64_t{run.sector} * kSectorSize + used, zeros);
+  } else if (run.kind == GrainKind::absent && mode_.over_parent) {
+    // Filled from the parent up to the old end, with zeros behind it.
+    const std::array<std::byte, 1> last = read_last_byte();
+    write_at(size() - 1, last);
+    flush();
+  }
+}
+
+std::array<std::byte, 1> SparseExtent::read_last_byte() {
+  std::array<std::byte, 1> last{};
+  read_at(size() - 1, last);
+  return last;
+}
+
+}  // namespace varve::vmdk

@@ -1,0 +1,165 @@
+// What surrounds writing into a sparse extent: the checks before the first write, the crash-safe flush, the end.
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/checked_math.h"
+#include "base/endian.h"
+#include "varve/error.h"
+#include "vmdk/sparse_extent.h"
+
+namespace varve::vmdk {
+namespace {
+
+Error damaged(std::string what) {
+  return Error(Errc::corrupt, std::move(what))
+      .during("preparing to write")
+      .hint("run `varve check`, then `--repair`; reading is still possible");
+}
+
+}  // namespace
+
+/// Once, before the first change: an extent that contradicts itself is never written to.
+void SparseExtent::begin_session() {
+  if (in_session_.load(std::memory_order_acquire)) return;
+  const std::lock_guard lock(session_mutex_);
+  if (in_session_.load(std::memory_order_relaxed)) return;
+  check_structures();
+  claim_existing_grains();
+  // After a crash one copy of a table may be newer than the other: make them equal with the first flush.
+  if (header_.unclean) tables_->reconcile();
+  write_header(true);
+  file_->flush();
+  in_session_.store(true, std::memory_order_release);
+}
+
+/// No structure of the extent may lie on another: two tables in one place would change together.
+void SparseExtent::check_structures() const {
+  std::vector<SectorRange> ranges = tables_->directory().structures();
+  std::sort(ranges.begin(), ranges.end(), [](const SectorRange& a, const SectorRange& b) { return a.first < b.first; });
+  for (size_t i = 1; i < ranges.size(); ++i) {
+    if (ranges[i].first < ranges[i - 1].end) throw damaged("two structures of the extent share a sector").at(ranges[i].first * kSectorSize);
+  }
+}
+
+/// MEM-19: every grain has one owner. Also finds where new grains go: behind everything that is used.
+void SparseExtent::claim_existing_grains() {
+  const uint64_t step = header_.grain_sectors;
+  const uint64_t slots = div_ceil(file_->size(), header_.grain_bytes()) + 1;
+  if (slots / 8 > mode_.limits.metadata_bytes) throw Error(Errc::limit, "too many grains to check for writing");
+  std::vector<bool> owned(slots);
+  uint64_t phase = header_.overhead_sectors % step;
+  bool phase_known = false;
+  for (uint64_t grain = 0; grain < tables_->grain_count();) {
+    const GrainRun run = tables_->run_at(grain, tables_->grain_count() - grain);
+    if (run.kind == GrainKind::bad) throw damaged("grain " + std::to_string(grain) + " lies where no grain can be");
+    if (run.kind == GrainKind::data) {
+      if (!phase_known) phase = run.sector % step;
+      phase_known = true;
+      // Unaligned grains could overlap in part; no known program makes them in an uncompressed extent.
+      if (run.sector % step != phase) throw damaged("grain " + std::to_string(grain) + " is not aligned like the others");
+      for (uint64_t i = 0; i < run.grains; ++i) {
+        const uint64_t slot = run.sector / step + i;
+        if (owned[slot])
+          throw damaged("grain " + std::to_string(grain + i) + " shares its place with another").at(slot * step * kSectorSize);
+        owned[slot] = true;
+      }
+    }
+    grain += run.grains;
+  }
+  const uint64_t end = std::max(div_ceil(file_->size(), kSectorSize), header_.overhead_sectors);
+  next_sector_ = align_up(end > phase ? end - phase : 0, step) + phase;
+}
+
+void SparseExtent::write_header(bool unclean) {
+  std::array<std::byte, kSectorSize> sector{};
+  file_->read_at(0, sector);
+  auto raw = load<SparseHeaderRaw>(sector);
+  raw.flags = header_.flags;
+  raw.version = header_.version;
+  raw.capacity = header_.capacity_sectors;
+  raw.rgd_offset = header_.rgd_sector;
+  raw.gd_offset = header_.gd_sector;
+  raw.unclean_shutdown = unclean ? 1 : 0;
+  // One sector: a crash leaves the old header or the new one.
+  file_->write_at(0, bytes_of(raw));
+}
+
+void SparseExtent::flush() {
+  const std::lock_guard lock(flush_mutex_);
+  if (!in_session_.load(std::memory_order_acquire)) return;
+  std::vector<SectorRange> given_up;
+  {
+    // Before the tables are taken: what is given up later is freed by a later flush.
+    const std::lock_guard space(space_mutex_);
+    given_up.swap(given_up_);
+  }
+  const bool data_written = data_written_.exchange(false, std::memory_order_acq_rel);
+  try {
+    if (tables_->changed_bytes() == 0) {
+      if (data_written) file_->flush();
+    } else {
+      const TableBatch batch = tables_->take([this](uint64_t sectors) { return allocate(sectors); });
+      try {
+        write_batch(batch);
+      } catch (...) {
+        tables_->finish(batch, false);
+        throw;
+      }
+      tables_->finish(batch, true);
+    }
+  } catch (...) {
+    data_written_.store(true, std::memory_order_release);
+    throw;
+  }
+  free_given_up(given_up);
+}
+
+void SparseExtent::write_batch(const TableBatch& batch) {
+  tables_->write_created(batch);
+  if (fresh_) {
+    // Nobody can read the file before it is published.
+    tables_->write(batch, TableCopy::redundant);
+    tables_->write(batch, TableCopy::primary);
+    file_->flush();
+    return;
+  }
+  file_->flush();  // no table may name a grain that is not on the medium
+  tables_->write(batch, TableCopy::redundant);
+  if (tables_->directory().has_redundant()) file_->flush();  // one copy of each table is whole at any time
+  tables_->write(batch, TableCopy::primary);
+  file_->flush();
+}
+
+void SparseExtent::free_given_up(const std::vector<SectorRange>& ranges) {
+  for (const SectorRange& range : ranges) file_->punch_hole(range.first * kSectorSize, (range.end - range.first) * kSectorSize);
+}
+
+void SparseExtent::close() {
+  if (fresh_) {
+    flush_new();
+    return;
+  }
+  if (!in_session_.load(std::memory_order_acquire)) return;
+  flush();
+  write_header(false);
+  file_->flush();
+  header_.unclean = false;
+  in_session_.store(false, std::memory_order_release);
+}
+
+/// The header comes last: a file without one is no image.
+void SparseExtent::flush_new() {
+  if (!in_session_.load(std::memory_order_acquire)) return;
+  file_->resize(std::max(file_->size(), next_sector_ * kSectorSize));
+  tables_->directory().write_all(*file_, TableCopy::redundant);
+  tables_->directory().write_all(*file_, TableCopy::primary);
+  data_written_.store(true, std::memory_order_release);
+  flush();
+  file_->write_at(0, bytes_of(encode(header_)));
+  file_->flush();
+  in_session_.store(false, std::memory_order_release);
+}
+
+}  // namespace varve::vmdk
