@@ -176,7 +176,7 @@ def print_times(jobs, varve, folder, runs):
 def print_large(varve, folder, runs):
     """What an empty disk near the format's limit costs, as each tool makes it."""
     print(f"\n{'an empty monolithicSparse of 1.9 TiB':46} {'seconds':>8} {'MiB':>5}  target")
-    makers = {"varve": [varve, "create", "-q", "-f", "vmdk", "-o", "subformat=monolithicSparse", "large.vmdk", "1945G"],
+    makers = {"varve": [varve, "create", "-f", "vmdk", "-o", "subformat=monolithicSparse", "large.vmdk", "1945G"],
               "qemu-img": ["qemu-img", "create", "-q", "-f", "vmdk", "-o", "subformat=monolithicSparse", "large.vmdk", "1945G"]}
     commands = {"info": (["info", "large.vmdk"], 0.3, 64), "map": (["map", "large.vmdk"], 0.3, 64),
                 "check": (["check", "large.vmdk"], 0.3, 64), "convert": (["convert", "-q", "large.vmdk", "out.vmdk"], 1.0, 256)}
