@@ -1,0 +1,86 @@
+#include "vmdk/table_cache.h"
+
+#include <algorithm>
+#include <string>
+
+#include "base/checked_math.h"
+#include "base/endian.h"
+#include "base/zero.h"
+#include "varve/error.h"
+
+namespace varve::vmdk {
+namespace {
+
+template <typename T>
+uint64_t entry_of(const std::vector<std::byte>& raw, uint64_t index) {
+  return varve::load<T>(raw, index * sizeof(T));
+}
+
+}  // namespace
+
+TableCache::TableCache(std::shared_ptr<Storage> file, TableLayout layout)
+    : file_(std::move(file)),
+      layout_(std::move(layout)),
+      tables_per_piece_(std::max<uint64_t>(1, kEntriesPerPiece / layout_.entries_per_table)) {}
+
+TableCache::Piece TableCache::piece(uint64_t grain) {
+  const uint64_t index = grain / (tables_per_piece_ * layout_.entries_per_table);
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = places_.find(index); found != places_.end()) {
+      recent_.splice(recent_.begin(), recent_, found->second);
+      return found->second->second;
+    }
+  }
+  Piece loaded = load(index);
+  const std::lock_guard lock(mutex_);
+  if (!places_.contains(index)) {
+    recent_.emplace_front(index, loaded);
+    places_[index] = recent_.begin();
+    if (recent_.size() > kMaxPieces) {
+      places_.erase(recent_.back().first);
+      recent_.pop_back();
+    }
+  }
+  return loaded;
+}
+
+TableCache::Piece TableCache::load(uint64_t index) const {
+  const uint64_t table_bytes = uint64_t{layout_.entries_per_table} * layout_.entry_size;
+  const uint64_t first = index * tables_per_piece_;
+  const uint64_t last = std::min<uint64_t>(first + tables_per_piece_, layout_.tables.size());
+  Piece piece;
+  piece.first = first * layout_.entries_per_table;
+  piece.count = std::min((last - first) * layout_.entries_per_table, layout_.grains - piece.first);
+  std::vector<uint64_t> entries;
+  for (uint64_t table = first; table < last;) {
+    const uint64_t begin = layout_.tables[table];
+    uint64_t count = 1;
+    while (begin != 0 && table + count < last && layout_.tables[table + count] == begin + count * table_bytes) ++count;
+    if (begin != 0) load_run(table, count, (table - first) * layout_.entries_per_table, entries);
+    table += count;
+  }
+  if (!entries.empty()) {
+    entries.resize(piece.count);
+    piece.entries = std::make_shared<const std::vector<uint64_t>>(std::move(entries));
+  }
+  return piece;
+}
+
+/// Reads `count` tables that lie side by side. `entries` stays empty as long as all are zero.
+void TableCache::load_run(uint64_t table, uint64_t count, uint64_t into, std::vector<uint64_t>& entries) const {
+  const uint64_t offset = layout_.tables[table];
+  const uint64_t number = count * layout_.entries_per_table;
+  const uint64_t length = number * layout_.entry_size;
+  if (!range_fits(offset, length, file_->size()))
+    throw Error(Errc::corrupt, "a grain table lies outside the file").in(file_->name()).at(offset);
+  const StorageExtent run = file_->extent_at(offset);
+  if (run.hole && run.length >= length) return;
+  std::vector<std::byte> raw(length);
+  file_->read_at(offset, raw);
+  if (is_zero(raw)) return;
+  entries.resize(tables_per_piece_ * layout_.entries_per_table);
+  for (uint64_t i = 0; i < number; ++i) entries[into + i] = layout_.entry_size == 4 ? entry_of<le32>(raw, i) : entry_of<le64>(raw, i);
+}
+
+}  // namespace varve::vmdk

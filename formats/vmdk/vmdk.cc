@@ -1,0 +1,37 @@
+#include "vmdk/vmdk.h"
+
+#include "vmdk/open.h"
+#include "vmdk/stream_reader.h"
+
+namespace varve {
+namespace {
+
+class VmdkDriver final : public FormatDriver {
+ public:
+  const FormatInfo& info() const override {
+    static const FormatInfo kInfo = [] {
+      FormatInfo info;
+      info.name = "vmdk";
+      info.description = "VMware virtual disk: sparse, flat, split, streamOptimized, ESXi's sparse types";
+      info.extensions = {"vmdk"};
+      info.can = {
+          .write = true, .parent = true, .zero = true, .discard = true, .resize = true, .check = true, .repair = true, .stream_in = true};
+      return info;
+    }();
+    return kInfo;
+  }
+  ProbeResult probe(const ProbeInput& input) const override { return vmdk::probe_image(input); }
+  std::unique_ptr<FormatImage> open(OpenContext& context) const override { return vmdk::open_image(context); }
+  std::unique_ptr<StreamReader> open_stream(std::shared_ptr<ByteSource> source, DriverContext& context) const override {
+    return std::make_unique<vmdk::VmdkStreamReader>(std::move(source), context);
+  }
+};
+
+}  // namespace
+
+const FormatDriver& vmdk_driver() {
+  static const VmdkDriver kDriver;
+  return kDriver;
+}
+
+}  // namespace varve

@@ -1,0 +1,183 @@
+#include "vmdk/vmdk_image.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/checked_math.h"
+#include "base/random.h"
+#include "varve/error.h"
+
+namespace varve::vmdk {
+
+void renew_cid(Descriptor& descriptor, RandomSource& random) {
+  uint32_t cid = random.u32();
+  while (cid >= 0xfffffffe || descriptor.cid() == cid) cid = random.u32();
+  descriptor.set_cid(cid);
+  if (const auto content_id = descriptor.get("ddb.longContentID"); content_id && content_id->size() == 32) {
+    std::string id;
+    for (int i = 0; i < 3; ++i) id += cid_text(random.u32());
+    descriptor.set("ddb.longContentID", id + cid_text(cid));
+  }
+}
+
+VmdkImage::VmdkImage(ImageParts parts) : parts_(std::move(parts)), cid_renewed_(parts_.created) {
+  const bool child = parent().has_value();
+  for (const ImagePart& part : parts_.parts) {
+    granularity_ = std::max(granularity_, part.driver->granularity());
+    if (child) part.driver->set_below([this, base = part.offset](uint64_t offset, MutableBytes out) { read_backing(base + offset, out); });
+  }
+}
+
+const ImagePart& VmdkImage::part_at(uint64_t offset) const {
+  const auto after = std::upper_bound(parts_.parts.begin(), parts_.parts.end(), offset,
+                                      [](uint64_t wanted, const ImagePart& part) { return wanted < part.offset; });
+  return *std::prev(after);
+}
+
+void VmdkImage::split(uint64_t offset, uint64_t length, const std::function<void(const ImagePart&, uint64_t, uint64_t)>& use) const {
+  while (length > 0) {
+    const ImagePart& part = part_at(offset);
+    const uint64_t here = std::min(length, part.end() - offset);
+    use(part, offset - part.offset, here);
+    offset += here;
+    length -= here;
+  }
+}
+
+void VmdkImage::require_writable(const ImagePart& part) const {
+  if (part.may_write()) return;
+  throw Error(Errc::permission,
+              "the extent \"" + part.line.name + "\" is marked " + std::string(extent_access_name(part.line.access)) + " in the descriptor")
+      .hint("write to a child or a copy of the disk");
+}
+
+void VmdkImage::read_at(uint64_t offset, MutableBytes out) {
+  split(offset, out.size(), [&](const ImagePart& part, uint64_t at, uint64_t length) {
+    part.driver->read_at(at, out.first(length));
+    out = out.subspan(length);
+  });
+}
+
+void VmdkImage::write_at(uint64_t offset, ConstBytes data) {
+  split(offset, data.size(), [&](const ImagePart& part, uint64_t, uint64_t) { require_writable(part); });
+  before_change();
+  split(offset, data.size(), [&](const ImagePart& part, uint64_t at, uint64_t length) {
+    part.driver->write_at(at, data.first(length));
+    data = data.subspan(length);
+  });
+}
+
+bool VmdkImage::zero(uint64_t offset, uint64_t length) {
+  bool aligned = true;
+  split(offset, length, [&](const ImagePart& part, uint64_t at, uint64_t count) {
+    require_writable(part);
+    const uint64_t unit = part.driver->granularity();
+    aligned = aligned && at % unit == 0 && (count % unit == 0 || at + count == part.size);
+  });
+  // Extents of odd sizes shift what is behind them against the disk's grains.
+  if (!aligned) return false;
+  before_change();
+  bool done = true;
+  split(offset, length, [&](const ImagePart& part, uint64_t at, uint64_t count) { done = part.driver->zero(at, count) && done; });
+  return done;
+}
+
+void VmdkImage::discard(uint64_t offset, uint64_t length) {
+  split(offset, length, [&](const ImagePart& part, uint64_t at, uint64_t count) {
+    if (!part.may_write()) return;
+    const uint64_t unit = part.driver->granularity();
+    const uint64_t begin = align_up(at, unit);
+    const uint64_t end = at + count == part.size ? at + count : align_down(at + count, unit);
+    if (begin >= end) return;
+    before_change();
+    part.driver->discard(begin, end - begin);
+  });
+}
+
+Extent VmdkImage::extent_at(uint64_t offset, uint64_t limit) {
+  const ImagePart& part = part_at(offset);
+  Extent run = part.driver->extent_at(offset - part.offset, std::min(limit, part.end() - offset));
+  run.offset = offset;
+  run.host_file = run.host_offset ? part.file : 0;
+  return run;
+}
+
+void VmdkImage::flush() {
+  for (const ImagePart& part : parts_.parts)
+    if (part.driver->writable()) part.driver->flush();
+}
+
+void VmdkImage::close() {
+  for (const ImagePart& part : parts_.parts) part.driver->close();
+}
+
+void VmdkImage::before_change() {
+  if (cid_renewed_.load(std::memory_order_acquire) || !parts_.descriptor) return;
+  const std::lock_guard lock(cid_mutex_);
+  if (cid_renewed_.load(std::memory_order_relaxed)) return;
+  Descriptor changed = parts_.descriptor->descriptor();
+  renew_cid(changed, *parts_.random);
+  parts_.descriptor->replace(std::move(changed));
+  cid_renewed_.store(true, std::memory_order_release);
+}
+
+CheckReport VmdkImage::check(const CheckOptions& options) { return check_image(*this, options); }
+
+void VmdkImage::resize(uint64_t size) {
+  ImagePart& last = parts_.parts.back();
+  require_writable(last);
+  if (size % kSectorSize != 0) throw Error(Errc::invalid_argument, "the size of a VMDK is a multiple of 512 bytes");
+  if (size <= last.offset) throw Error(Errc::unsupported, "the disk cannot lose a whole extent").hint("convert it into a smaller one");
+  before_change();
+  const bool grows = size > last.end();
+  const auto describe = [&] {
+    last.line.sectors = (size - last.offset) / kSectorSize;
+    if (!parts_.descriptor) return;
+    Descriptor changed = parts_.descriptor->descriptor();
+    changed.set_extent(parts_.parts.size() - 1, last.line);
+    parts_.descriptor->replace(std::move(changed));
+  };
+  // At no moment does the descriptor promise more than the extent has.
+  if (!grows) describe();
+  last.driver->resize(size - last.offset);
+  last.driver->flush();
+  last.size = size - last.offset;
+  if (grows) describe();
+}
+
+std::optional<ParentLink> VmdkImage::parent() const {
+  if (!parts_.descriptor) return std::nullopt;
+  const Descriptor& descriptor = parts_.descriptor->descriptor();
+  if (!descriptor.has("parentCID")) return std::nullopt;
+  const auto cid = descriptor.parent_cid();
+  if (!cid) throw Error(Errc::corrupt, "the descriptor's parentCID is no number of 8 hex digits");
+  if (*cid == kNoParentCid) return std::nullopt;
+  ParentLink link;
+  link.format = "vmdk";
+  link.identities = {"CID " + cid_text(*cid)};
+  const std::string stored = descriptor.get("parentFileNameHint").value_or("");
+  if (!stored.empty()) link.names.push_back(descriptor.to_utf8(stored));
+  if (!stored.empty() && link.names.front() != stored) link.names.push_back(stored);
+  return link;
+}
+
+std::string VmdkImage::identity() const {
+  if (!parts_.descriptor) return {};
+  const auto cid = parts_.descriptor->descriptor().cid();
+  return cid ? "CID " + cid_text(*cid) : "";
+}
+
+BulkWriter* VmdkImage::bulk_writer() {
+  return parts_.created && parts_.parts.size() == 1 ? parts_.parts.front().driver->bulk_writer() : nullptr;
+}
+
+Storage* VmdkImage::flat_storage() {
+  const ImagePart& part = parts_.parts.front();
+  if (parts_.parts.size() != 1 || (parts_.writable && !part.may_write())) return nullptr;
+  Storage* storage = part.driver->flat_storage();
+  // Who asks for it may write to it behind our back.
+  if (storage != nullptr && parts_.writable) before_change();
+  return storage;
+}
+
+}  // namespace varve::vmdk
