@@ -13,7 +13,7 @@ constexpr uint64_t kMostUnit = uint64_t{1} << 20;
 /// Whole units of the target are written where that is possible: a part of one would have to be read back or copied up first.
 uint64_t unit_of(Image& image) {
   const uint64_t cluster = image.info().cluster_size;
-  return cluster == 0 ? uint64_t{64} << 10 : std::clamp(cluster, kLeastUnit, kMostUnit);
+  return std::clamp(cluster, kLeastUnit, kMostUnit);
 }
 
 void append(std::vector<Run>& runs, const Run& run) {
@@ -42,7 +42,7 @@ void OrderedTarget::work(CopyItem& item) {
     if (run.zero) {
       item.writes.push_back(run);
     } else {
-      split_zeros(run, item.bytes_of(run), static_cast<size_t>(unit_), static_cast<size_t>(unit_), item.writes);
+      split_zeros(run, item.bytes_of(run), static_cast<size_t>(unit_), std::max(kLeastZeroRun, static_cast<size_t>(unit_)), item.writes);
     }
   }
 }
