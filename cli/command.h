@@ -76,6 +76,9 @@ class UsageError : public std::runtime_error {
   std::string hint_;
 };
 
+/// Standard output takes no more: there is no point in going on. main() finds out why and reports it.
+class OutputFailed : public std::exception {};
+
 /// "did you mean X?" for a word that is close to one of the candidates, else empty.
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
 

@@ -47,6 +47,8 @@ int run_command(const Command& command, const std::vector<std::string>& words, M
       return kDone;
     }
     return command.run(arguments, session);
+  } catch (const OutputFailed&) {
+    return command.failed;
   } catch (const UsageError& e) {
     return usage_failure(messages, std::string(command.name), e);
   } catch (const Error& e) {

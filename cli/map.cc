@@ -20,6 +20,10 @@ std::string host_file(const LayerFiles& layers, const Extent& extent) {
   return extent.host_file < files.size() ? files[extent.host_file] : std::string();
 }
 
+void check_output(const std::ostream& out) {
+  if (!out) throw OutputFailed();
+}
+
 /// Runs are printed as they are found: a map may be larger than memory.
 void print_text(std::ostream& out, Image& image, const LayerFiles& layers, const CancelToken& cancel) {
   out << std::setw(20) << "OFFSET" << std::setw(20) << "LENGTH"
@@ -33,6 +37,7 @@ void print_text(std::ostream& out, Image& image, const LayerFiles& layers, const
         out << std::setw(20) << extent.offset << std::setw(20) << extent.length << "  " << std::left << std::setw(12) << kind << std::right
             << std::setw(5) << extent.depth << std::setw(20) << (extent.host_offset ? std::to_string(*extent.host_offset) : "-");
         const std::string file = host_file(layers, extent);
+        check_output(out);
         out << "  " << (file.empty() ? "-" : escape_text(file)) << '\n';
       },
       &cancel);
@@ -54,6 +59,7 @@ void print_document(std::ostream& out, const std::string& path, Image& image, co
                            {"file", file.empty() ? Json(nullptr) : Json(file)}};
         out << separator << "    " << json_line(json);
         separator = ",\n";
+        check_output(out);
       },
       &cancel);
   out << "\n  ]\n}\n";

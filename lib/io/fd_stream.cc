@@ -24,8 +24,17 @@ bool try_again(int fd, short events) {
 
 }  // namespace
 
+void FdByteSource::wait() const {
+  constexpr int kPatienceMs = 100;
+  struct pollfd ready = {fd_, POLLIN, 0};
+  do {
+    cancel_->check();
+  } while (poll(&ready, 1, kPatienceMs) == 0);
+}
+
 size_t FdByteSource::read(MutableBytes out) {
   while (true) {
+    if (cancel_ != nullptr) wait();
     const ssize_t n = ::read(fd_, out.data(), std::min(out.size(), kMaxTransfer));
     if (n >= 0) return static_cast<size_t>(n);
     if (!try_again(fd_, POLLIN)) throw host_error(errno, "cannot read").in(name_).during("read");

@@ -6,19 +6,24 @@
 #include <string>
 
 #include "io/byte_stream.h"
+#include "varve/progress.h"
 #include "varve/storage.h"
 
 namespace varve {
 
-/// Reads a descriptor from where it stands. It stays the caller's, who must keep it open.
+/// Reads a descriptor from where it stands. It stays the caller's, who must keep it open. While nothing arrives it looks at
+/// `cancel`, which may be null and must otherwise outlive it, and throws Errc::cancelled.
 class FdByteSource final : public ByteSource {
  public:
-  FdByteSource(int fd, std::string name) : fd_(fd), name_(std::move(name)) {}
+  FdByteSource(int fd, std::string name, const CancelToken* cancel = nullptr) : fd_(fd), name_(std::move(name)), cancel_(cancel) {}
   size_t read(MutableBytes out) override;
 
  private:
+  void wait() const;
+
   const int fd_;
   const std::string name_;
+  const CancelToken* const cancel_;
 };
 
 /// Writes a pipe (or whatever `fd` is) from front to back: write_at() takes only the offset at which it stands, anything else is

@@ -58,7 +58,8 @@ Source open_stream_source(const ConvertOptions& options) {
     throw Error(Errc::unsupported, "format " + options.source_format + " can't be read from a pipe").hint("save it to a file first");
   Source source;
   source.context = std::make_unique<StreamContext>(options.open);
-  source.stream = driver.open_stream(std::make_shared<FdByteSource>(STDIN_FILENO, source.context->path()), *source.context);
+  source.stream =
+      driver.open_stream(std::make_shared<FdByteSource>(STDIN_FILENO, source.context->path(), options.copy.cancel), *source.context);
   if (source.stream->size() > options.open.limits.virtual_size)
     throw Error(Errc::limit, "the disk has " + std::to_string(source.stream->size()) + " bytes, more than allowed")
         .in(source.context->path());
