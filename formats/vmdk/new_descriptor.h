@@ -1,0 +1,37 @@
+// The descriptor of a new image.
+#ifndef VARVE_FORMATS_VMDK_NEW_DESCRIPTOR_H
+#define VARVE_FORMATS_VMDK_NEW_DESCRIPTOR_H
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/random.h"
+#include "vmdk/create_options.h"
+#include "vmdk/descriptor.h"
+
+namespace varve::vmdk {
+
+/// What VMware keeps for it, enough for the keys that others add.
+inline constexpr uint64_t kDescriptorSectors = 20;
+
+/// As the guest's BIOS is to see the disk; beyond its limits the size alone counts.
+struct Geometry {
+  uint64_t cylinders = 0;
+  uint64_t heads = 0;
+  uint64_t sectors = 0;
+};
+Geometry geometry_of(uint64_t disk_sectors, const std::string& adapter_type);
+
+struct ParentReference {
+  uint32_t cid = kNoParentCid;
+  std::string name;
+};
+
+/// The whole text. CID and content ID are drawn from `random`. Throws invalid_argument for names that no descriptor can hold.
+Descriptor new_descriptor(const CreatePlan& plan, uint64_t size, const std::vector<ExtentLine>& extents, const ParentReference& parent,
+                          RandomSource& random);
+
+}  // namespace varve::vmdk
+
+#endif
