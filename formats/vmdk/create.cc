@@ -41,7 +41,10 @@ uint32_t cid_of_identity(const std::string& identity) {
 class Creator {
  public:
   explicit Creator(CreateContext& context)
-      : context_(context), plan_(make_plan(context.options(), context.streaming())), size_(disk_size(context)), parent_(parent_of(context)) {
+      : context_(context),
+        plan_(make_plan(context.options(), context.streaming())),
+        size_(disk_size(context)),
+        parent_(parent_of(context)) {
     out_.writable = true;
     out_.created = true;
     out_.limits = context.limits();
@@ -83,7 +86,8 @@ uint64_t Creator::disk_size(CreateContext& context) {
   if (size == 0) throw Error(Errc::invalid_argument, "a VMDK has at least one sector").hint("give a size of 512 bytes or more");
   if (size > UINT64_MAX - kSectorSize) throw Error(Errc::limit, "the disk is too large");
   if (size % kSectorSize != 0) {
-    context.warn("the size is rounded up to " + std::to_string(align_up(size, kSectorSize)) + " bytes: a VMDK consists of sectors of 512 bytes");
+    context.warn("the size is rounded up to " + std::to_string(align_up(size, kSectorSize)) +
+                 " bytes: a VMDK consists of sectors of 512 bytes");
   }
   return align_up(size, kSectorSize);
 }
@@ -92,7 +96,8 @@ ParentReference Creator::parent_of(CreateContext& context) {
   const CreateContext::Parent* parent = context.parent();
   if (parent == nullptr) return {};
   if (parent->format != "vmdk") {
-    throw Error(Errc::unsupported, "the parent of a VMDK can only be a VMDK, not " + parent->format).hint("convert the parent to vmdk first");
+    throw Error(Errc::unsupported, "the parent of a VMDK can only be a VMDK, not " + parent->format)
+        .hint("convert the parent to vmdk first");
   }
   return {cid_of_identity(parent->identity), parent->name};
 }
@@ -105,7 +110,9 @@ void Creator::check_plan() const {
   }
 }
 
-Descriptor Creator::describe(const std::vector<ExtentLine>& lines) const { return new_descriptor(plan_, size_, lines, parent_, context_.random()); }
+Descriptor Creator::describe(const std::vector<ExtentLine>& lines) const {
+  return new_descriptor(plan_, size_, lines, parent_, context_.random());
+}
 
 void Creator::write_descriptor(const Descriptor& descriptor, uint64_t offset, uint64_t area) {
   const std::string text = descriptor.text();
@@ -170,9 +177,9 @@ std::vector<ExtentLine> Creator::plan_lines() const {
     line.type = plan_.subformat == Subformat::two_gb_sparse ? ExtentType::sparse
                 : plan_.subformat == Subformat::vmfs        ? ExtentType::vmfs
                                                             : ExtentType::flat;
-    const std::string suffix = !split                      ? "-flat"
+    const std::string suffix = !split                     ? "-flat"
                                : is_flat(plan_.subformat) ? number_text("-f", lines.size() + 1)
-                                                           : number_text("-s", lines.size() + 1);
+                                                          : number_text("-s", lines.size() + 1);
     line.name = stem + suffix + ".vmdk";
     lines.push_back(line);
     done += line.sectors;
@@ -204,8 +211,7 @@ void Creator::add_created_part(const ExtentLine& line, std::shared_ptr<Storage> 
   } else {
     const SparseLayout layout = lay_out_sparse(part.size, plan_.grain_sectors, descriptor_sectors, plan_.zeroed_grains);
     part.header = layout.header;
-    part.driver =
-        std::make_unique<SparseExtent>(std::move(file), layout, SparseMode{true, parent_.cid != kNoParentCid, context_.limits()});
+    part.driver = std::make_unique<SparseExtent>(std::move(file), layout, SparseMode{true, parent_.cid != kNoParentCid, context_.limits()});
   }
   out_.parts.push_back(std::move(part));
 }

@@ -88,7 +88,10 @@ std::vector<OptionSpec> create_option_specs() {
   OptionSpec preset{"preset", OptionType::choice, "", "a target's needs: sets subformat, adapter_type, hwversion and more"};
   for (const Preset& known : kPresets) preset.choices.push_back(known.name);
   specs.push_back(std::move(preset));
-  specs.push_back({"adapter_type", OptionType::choice, "lsilogic", "disk controller that the guest is to see",
+  specs.push_back({"adapter_type",
+                   OptionType::choice,
+                   "lsilogic",
+                   "disk controller that the guest is to see",
                    {"ide", "buslogic", "lsilogic", "legacyESX"}});
   specs.push_back({"hwversion", OptionType::number, "4", "virtual hardware version", {}, 1, 99});
   specs.push_back({"grain_size", OptionType::size, "64K", "unit of allocation and compression", {}, 4096, uint64_t{1} << 20, true});

@@ -18,7 +18,7 @@ struct StreamPiece final : BulkPiece {
     uint64_t number = 0;
     uint64_t sectors = 0;
   };
-  uint64_t end = 0;               ///< in the disk
+  uint64_t end = 0;  ///< in the disk
   std::vector<Grain> grains;
   std::vector<std::byte> before;  ///< a table that comes first, from place()
   std::vector<std::byte> stored;

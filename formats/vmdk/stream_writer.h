@@ -1,9 +1,9 @@
 // Writing a streamOptimized extent, once and from front to back; also down a pipe.
 //
-// The shape is the one that every reader we know takes: header with the directory "at the end", descriptor, from sector 128 on the grains in
-// ascending order, each behind its marker; behind the grains of a table, a marker and the table; at the end a marker and the directory, a
-// marker and the footer, and a sector of zeros, the end of the stream. All-zero grains are left out. T, "Stream-Optimized
-// Compressed Sparse Extents".
+// The shape is the one that every reader we know takes: header with the directory "at the end", descriptor, from sector 128 on the grains
+// in ascending order, each behind its marker; behind the grains of a table, a marker and the table; at the end a marker and the directory,
+// a marker and the footer, and a sector of zeros, the end of the stream. All-zero grains are left out. T, "Stream-Optimized Compressed
+// Sparse Extents".
 #ifndef VARVE_FORMATS_VMDK_STREAM_WRITER_H
 #define VARVE_FORMATS_VMDK_STREAM_WRITER_H
 
