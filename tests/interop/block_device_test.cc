@@ -1,0 +1,91 @@
+// A block device, for which a loop device serves; needs the right to make one.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "io/file_system.h"
+#include "io/unique_fd.h"
+#include "support/process.h"
+#include "support/test.h"
+
+using varve::Access;
+using varve::Errc;
+using varve::FileOpen;
+using varve::host_file_system;
+using varve::UniqueFd;
+using varve::test::run;
+using varve::test::TempDir;
+
+namespace {
+
+const FileOpen kWrite = {.access = Access::read_write};
+
+std::vector<std::byte> bytes(size_t n, int value) { return std::vector<std::byte>(n, static_cast<std::byte>(value)); }
+
+std::vector<std::byte> read(varve::Storage& storage, uint64_t offset, size_t n) {
+  std::vector<std::byte> out(n, std::byte{0xee});
+  storage.read_at(offset, out);
+  return out;
+}
+
+/// A loop device over a new file of 8 MiB. Its path is empty if that is not allowed here.
+class LoopDevice {
+ public:
+  LoopDevice() {
+    std::ofstream(file) << "";
+    std::filesystem::resize_file(file, 8 << 20);
+    path = run({"losetup", "--find", "--show", file}).out;
+    if (path.ends_with('\n')) path.pop_back();
+  }
+  LoopDevice(const LoopDevice&) = delete;
+  LoopDevice& operator=(const LoopDevice&) = delete;
+  ~LoopDevice() {
+    if (!path.empty()) run({"losetup", "--detach", path});
+  }
+
+  TempDir dir;
+  std::string file = dir / "backing";
+  std::string path;
+};
+
+}  // namespace
+
+TEST_CASE("a block device is read, written and zeroed in place, by any of its names, and keeps its size") {
+  NEED_TOOL("losetup");
+  const LoopDevice loop;
+  if (loop.path.empty()) SKIP_TEST("no right to make a loop device");
+  std::filesystem::create_symlink(loop.path, loop.dir / "by-id");
+  auto device = host_file_system().open(loop.dir / "by-id", kWrite);
+  CHECK(device->size() == 8 << 20);
+  CHECK(device->limits().fixed_size);
+  CHECK(device->id() != std::nullopt);
+  device->write_at(4096, bytes(1 << 20, 7));
+  CHECK(read(*device, 4096, 1 << 20) == bytes(1 << 20, 7));
+  device->flush();
+  CHECK_FALSE(device->extent_at(0).hole);
+  CHECK(device->extent_at(0).length == 8 << 20);
+  if (device->punch_hole(8192, 65536)) CHECK(read(*device, 8192, 65536) == bytes(65536, 0));
+  CHECK_FALSE(device->punch_hole(100, 100));
+  CHECK(read(*device, 4096, 4096) == bytes(4096, 7));
+  CHECK_ERRC(device->resize(4 << 20), Errc::unsupported);
+  CHECK_ERRC(device->write_at((8 << 20) - 512, bytes(1024, 1)), Errc::no_space);
+  CHECK_ERRC(read(*device, (8 << 20) - 512, 1024), Errc::corrupt);
+}
+
+TEST_CASE("a block device that something else has claimed is locked, and one is refused where only files are allowed") {
+  NEED_TOOL("losetup");
+  const LoopDevice loop;
+  if (loop.path.empty()) SKIP_TEST("no right to make a loop device");
+  {
+    const UniqueFd claim(open(loop.path.c_str(), O_RDONLY | O_EXCL | O_CLOEXEC));
+    REQUIRE(claim);
+    CHECK_ERRC(host_file_system().open(loop.path, kWrite), Errc::locked);
+    CHECK_NOTHROW(host_file_system().open(loop.path, {}));
+  }
+  CHECK_NOTHROW(host_file_system().open(loop.path, kWrite));
+  CHECK_ERRC(host_file_system().open(loop.path, {.allow_device = false}), Errc::permission);
+  CHECK_ERRC(host_file_system().open_beneath("/dev", loop.path.substr(5), {}), Errc::permission);
+  CHECK_ERRC(host_file_system().create(loop.path, {.replace = true, .mode = {}}), Errc::invalid_argument);
+}
