@@ -10,7 +10,7 @@
 namespace varve::vmdk {
 namespace {
 
-constexpr uint64_t kUnit = uint64_t{1} << 20;  // a table's grains are a multiple of it
+constexpr uint64_t kUnit = uint64_t{1} << 20;  // not smaller than the largest grain
 
 /// Compressed grains of one run of the disk, as they will lie in the file.
 struct StreamPiece final : BulkPiece {
@@ -18,11 +18,15 @@ struct StreamPiece final : BulkPiece {
     uint64_t number = 0;
     uint64_t sectors = 0;
   };
+  /// What belongs to one grain table.
+  struct Section {
+    std::vector<Grain> grains;
+    std::vector<std::byte> stored;
+    std::vector<std::byte> before;  ///< a table that comes first, from place()
+    uint64_t file_offset = 0;       ///< of `before`
+  };
   uint64_t end = 0;  ///< in the disk
-  std::vector<Grain> grains;
-  std::vector<std::byte> before;  ///< a table that comes first, from place()
-  std::vector<std::byte> stored;
-  uint64_t file_offset = 0;  ///< of `before`
+  std::vector<Section> sections;
 };
 
 [[noreturn]] void throw_only_bulk() {
@@ -129,9 +133,11 @@ std::unique_ptr<BulkPiece> StreamWriter::encode(uint64_t offset, ConstBytes data
       padded.resize(grain_bytes);
       grain = padded;
     }
-    if (piece->stored.empty()) piece->stored.reserve(data.size() / 2);
-    const uint64_t sectors = append_grain(piece->stored, (offset + at) / kSectorSize, grain, *deflater);
-    piece->grains.push_back({(offset + at) / grain_bytes, sectors});
+    const uint64_t number = (offset + at) / grain_bytes;
+    if (piece->sections.empty() || piece->sections.back().grains.back().number / header_.gtes_per_gt != number / header_.gtes_per_gt)
+      piece->sections.emplace_back().stored.reserve(std::min<uint64_t>(data.size() - at, kUnit) / 2);
+    StreamPiece::Section& section = piece->sections.back();
+    section.grains.push_back({number, append_grain(section.stored, (offset + at) / kSectorSize, grain, *deflater)});
   }
   return piece;
 }
@@ -139,24 +145,25 @@ std::unique_ptr<BulkPiece> StreamWriter::encode(uint64_t offset, ConstBytes data
 void StreamWriter::place(BulkPiece& piece) {
   auto& p = static_cast<StreamPiece&>(piece);
   placed_end_.store(std::max(p.end, placed_end_.load(std::memory_order_relaxed)), std::memory_order_relaxed);
-  if (p.grains.empty()) return;
-  p.file_offset = next_sector_ * kSectorSize;
-  begin_table(p.grains.front().number / header_.gtes_per_gt, p.before);
-  for (const StreamPiece::Grain& grain : p.grains) {
-    entries_[grain.number % header_.gtes_per_gt] = take_sectors(grain.sectors);
+  for (StreamPiece::Section& section : p.sections) {
+    section.file_offset = next_sector_ * kSectorSize;
+    begin_table(section.grains.front().number / header_.gtes_per_gt, section.before);
+    for (const StreamPiece::Grain& grain : section.grains) entries_[grain.number % header_.gtes_per_gt] = take_sectors(grain.sectors);
     table_used_ = true;
   }
-  if (!parameters_.append_only) return;
   // A pipe takes bytes in the order in which they are placed.
-  if (!p.before.empty()) file_->write_at(p.file_offset, p.before);
-  file_->write_at(p.file_offset + p.before.size(), p.stored);
+  if (parameters_.append_only) write_sections(p);
 }
 
 void StreamWriter::store(BulkPiece& piece) {
-  auto& p = static_cast<StreamPiece&>(piece);
-  if (parameters_.append_only || p.grains.empty()) return;
-  if (!p.before.empty()) file_->write_at(p.file_offset, p.before);
-  file_->write_at(p.file_offset + p.before.size(), p.stored);
+  if (!parameters_.append_only) write_sections(piece);
+}
+
+void StreamWriter::write_sections(const BulkPiece& piece) {
+  for (const StreamPiece::Section& section : static_cast<const StreamPiece&>(piece).sections) {
+    if (!section.before.empty()) file_->write_at(section.file_offset, section.before);
+    file_->write_at(section.file_offset + section.before.size(), section.stored);
+  }
 }
 
 uint32_t StreamWriter::take_sectors(uint64_t sectors) {

@@ -61,6 +61,7 @@ class StreamWriter final : public ExtentDriver, private BulkWriter {
 
   /// Appends the table of the grains passed so far, if it names any, and begins the one with number `table`.
   void begin_table(uint64_t table, std::vector<std::byte>& out);
+  void write_sections(const BulkPiece& piece);
   void append_end(std::vector<std::byte>& out);
   std::vector<std::byte> front() const;
   uint32_t take_sectors(uint64_t sectors);
