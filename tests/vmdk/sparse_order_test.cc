@@ -40,10 +40,8 @@ struct Recorded {
     if (sector == 0) return event.data[72] != std::byte{0} ? "unclean" : "clean";
     if (sector < header.rgd_sector) return "descriptor";
     if (sector >= header.overhead_sectors) return "grain";
-    const uint64_t directory = header.gd_sector - header.rgd_sector;
     const bool redundant = sector < header.gd_sector;
     const bool in_directory = sector - (redundant ? header.rgd_sector : header.gd_sector) < 1;
-    static_cast<void>(directory);
     return std::string(redundant ? "RG" : "G") + (in_directory ? "D" : "T");
   }
 

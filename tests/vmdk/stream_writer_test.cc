@@ -47,9 +47,9 @@ SparseHeader footer_of(const std::vector<std::byte>& file) {
 }
 
 TEST_CASE("a stream ends in footer marker, footer and an all-zero sector, and its header says that the directory is at the end") {
-  const std::vector<std::vector<std::byte>> disks = {
-      std::vector<std::byte>(1 << 20), disk_of(1 << 20, true), disk_of((1 << 20) + 1536, true), disk_of(512, true),
-      disk_of((1 << 20) + 1536, false), disk_of(uint64_t{100} << 20, false)};
+  const std::vector<std::vector<std::byte>> disks = {std::vector<std::byte>(1 << 20),  disk_of(1 << 20, true),
+                                                     disk_of((1 << 20) + 1536, true),  disk_of(512, true),
+                                                     disk_of((1 << 20) + 1536, false), disk_of(uint64_t{100} << 20, false)};
   for (const auto& disk : disks) {
     CAPTURE(disk.size());
     const auto file = write_stream(disk, false);
@@ -84,7 +84,7 @@ TEST_CASE("each table stands behind its marker, and each entry finds a marker wi
     const auto begin = static_cast<std::ptrdiff_t>(grain * 65536);
     const auto end = std::min<std::ptrdiff_t>(begin + 65536, static_cast<std::ptrdiff_t>(disk.size()));
     const bool zero = std::all_of(disk.begin() + begin, disk.begin() + end, [](std::byte b) { return b == std::byte{0}; });
-    const uint64_t sector = table == 0 ? 0 : load<le32>(file, table * 512 + grain % 512 * 4);
+    const uint64_t sector = table == 0 ? le32(0) : load<le32>(file, table * 512 + grain % 512 * 4);
     CHECK((sector == 0) == zero);
     if (sector == 0) continue;
     CHECK(load<MarkerRaw>(file, table * 512 - 512).type == static_cast<uint32_t>(MarkerType::grain_table));
