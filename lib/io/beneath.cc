@@ -20,7 +20,10 @@ namespace {
 constexpr int kAlways = O_CLOEXEC | O_NONBLOCK | O_NOCTTY;  // O_NONBLOCK: a FIFO put there meanwhile must not hang us
 
 Error refused(const std::string& directory, const std::string& name) {
-  return Error(Errc::permission, "only a regular file inside the directory may be opened").in(join_path(directory, name)).during("open");
+  return Error(Errc::permission, "only a regular file inside the image's directory may be opened")
+      .in(join_path(directory, name))
+      .during("open")
+      .hint("if you trust the image, allow it with --references=any");
 }
 
 Error failed(int error, const std::string& directory, const std::string& name) {

@@ -110,18 +110,25 @@ TEST_CASE("with policy any, relative names start at the image and absolute ones 
 
 TEST_CASE("REF-5: refusing a hostile name says the same whether its target exists or not") {
   const TempDir dir;
-  std::filesystem::create_directories(dir / "in/a");
+  const std::string inside = dir / "1/2/in";
+  std::filesystem::create_directories(inside + "/a");
+  size_t made = 0;
   for (const std::string& name : kHostile) {
-    if (name.starts_with("/") || name.find('\0') != std::string::npos) continue;
+    if (name.find('\0') != std::string::npos) continue;
     CAPTURE(name);
-    const std::string absent = outcome(dir / "in", name);
-    std::error_code ignored;
-    const std::string target = dir / ("in/" + name);
-    if (!std::filesystem::exists(target, ignored)) write_file(target, "secret");
-    CHECK(outcome(dir / "in", name) == absent);
+    const std::string absent = outcome(inside, name);
     CHECK(absent.starts_with("permission"));
+    if (name.starts_with("/")) continue;
+    const std::filesystem::path target = std::filesystem::path(inside) / name;
+    std::error_code ignored;
+    std::filesystem::create_directories(target.parent_path(), ignored);
+    if (!std::filesystem::exists(target, ignored)) {
+      write_file(target, "secret");
+      made += std::filesystem::exists(target, ignored) ? 1 : 0;
+    }
+    CHECK(outcome(inside, name) == absent);
   }
-  CHECK(outcome(dir / "in", "/etc/passwd").starts_with("permission"));
+  CHECK(made >= 10);
 }
 
 TEST_CASE("REF-5: a symlink that leads outside is refused, the same whether its target exists or not") {
