@@ -1,7 +1,6 @@
 // The main of every test program. Its last line is "N passed, N failed, N skipped", counted from the cases that ran.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
-
 #include <unistd.h>
 
 #include <cstdio>
@@ -15,7 +14,7 @@
 
 namespace {
 
-std::string current_case;            // NOLINT: doctest runs cases one after the other
+std::string current_case;             // NOLINT: doctest runs cases one after the other
 std::set<std::string> skipped_cases;  // NOLINT
 unsigned failed = 0;
 unsigned ran = 0;

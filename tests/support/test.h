@@ -19,30 +19,30 @@ bool need_tool(const std::string& tool);
 }  // namespace varve::test
 
 /// Ends the test case as skipped.
-#define SKIP_TEST(reason)          \
-  do {                             \
-    ::varve::test::skip(reason);   \
-    return;                        \
+#define SKIP_TEST(reason)        \
+  do {                           \
+    ::varve::test::skip(reason); \
+    return;                      \
   } while (false)
 
 /// Ends the test case unless the tool is there.
-#define NEED_TOOL(tool)                       \
-  do {                                        \
+#define NEED_TOOL(tool)                          \
+  do {                                           \
     if (!::varve::test::need_tool(tool)) return; \
   } while (false)
 
 /// The expression throws varve::Error of exactly this code.
-#define CHECK_ERRC(expression, expected)                                                   \
-  do {                                                                                     \
-    bool varve_threw = false;                                                              \
-    try {                                                                                  \
-      static_cast<void>(expression);                                                       \
-    } catch (const ::varve::Error& varve_error) {                                          \
-      varve_threw = true;                                                                  \
-      INFO(varve_error.what());                                                            \
-      CHECK(::varve::errc_name(varve_error.code()) == ::varve::errc_name(expected));       \
-    }                                                                                      \
-    CHECK_MESSAGE(varve_threw, #expression " threw nothing");                              \
+#define CHECK_ERRC(expression, expected)                                             \
+  do {                                                                               \
+    bool varve_threw = false;                                                        \
+    try {                                                                            \
+      static_cast<void>(expression);                                                 \
+    } catch (const ::varve::Error& varve_error) {                                    \
+      varve_threw = true;                                                            \
+      INFO(varve_error.what());                                                      \
+      CHECK(::varve::errc_name(varve_error.code()) == ::varve::errc_name(expected)); \
+    }                                                                                \
+    CHECK_MESSAGE(varve_threw, #expression " threw nothing");                        \
   } while (false)
 
 #endif

@@ -6,7 +6,8 @@ using varve::Errc;
 using varve::Error;
 
 TEST_CASE("an error is one line: path, message, cause, place, hint") {
-  const Error e = Error(Errc::corrupt, "grain table 3 lies outside the file").in("a.vmdk").at(4096).during("open").hint("restore it from a copy");
+  const Error e =
+      Error(Errc::corrupt, "grain table 3 lies outside the file").in("a.vmdk").at(4096).during("open").hint("restore it from a copy");
   CHECK(std::string(e.what()) == "a.vmdk: grain table 3 lies outside the file (open at byte 4096): restore it from a copy");
   CHECK(e.code() == Errc::corrupt);
 }

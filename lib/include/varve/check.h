@@ -48,16 +48,16 @@ struct CheckReport {
   static constexpr size_t kMaxFindings = 1000;
 
   std::vector<Finding> findings;
-  uint64_t damages = 0;       ///< unrepaired
-  uint64_t leaks = 0;         ///< unrepaired
+  uint64_t damages = 0;  ///< unrepaired
+  uint64_t leaks = 0;    ///< unrepaired
   uint64_t repaired = 0;
-  uint64_t leaked_bytes = 0;  ///< unrepaired
+  uint64_t leaked_bytes = 0;     ///< unrepaired
   uint64_t allocated_bytes = 0;  ///< of data, as stored
 
   void add(Finding finding);
   bool clean() const { return damages == 0 && leaks == 0; }
 };
 
-}  // namespace varve
+}  // namespace gnu::visibility("default")]]varve
 
 #endif

@@ -23,11 +23,11 @@ struct Extent {
   uint64_t length = 0;  ///< bytes, never 0
   ExtentKind kind = ExtentKind::absent;
   bool compressed = false;
-  uint32_t depth = 0;                   ///< the layer it comes from: 0 is the image itself, 1 its parent, ...
+  uint32_t depth = 0;                                  ///< the layer it comes from: 0 is the image itself, 1 its parent, ...
   std::optional<uint64_t> host_offset = std::nullopt;  ///< of plain data: where the run begins in the layer's file `host_file`
-  uint32_t host_file = 0;               ///< index among the layer's files (ImageInfo::files), where host_offset is set
+  uint32_t host_file = 0;                              ///< index among the layer's files (ImageInfo::files), where host_offset is set
 };
 
-}  // namespace varve
+}  // namespace gnu::visibility("default")]]varve
 
 #endif

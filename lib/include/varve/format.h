@@ -17,8 +17,8 @@ enum class OptionType : uint8_t { text, size, number, boolean, choice };
 struct OptionSpec {
   std::string_view name;
   OptionType type = OptionType::text;
-  std::string_view default_value;  ///< as the user would write it; empty: none
-  std::string_view help;           ///< one line, no full stop
+  std::string_view default_value;              ///< as the user would write it; empty: none
+  std::string_view help;                       ///< one line, no full stop
   std::vector<std::string_view> choices = {};  ///< for OptionType::choice
   uint64_t min = 0;                            ///< for size (bytes) and number
   uint64_t max = UINT64_MAX;
@@ -62,6 +62,6 @@ const FormatInfo* format_of_path(std::string_view path);
 /// Parses "k=v,k=v"; a doubled comma stands for a comma in a value. Throws Errc::invalid_argument.
 OptionMap parse_options(std::string_view text);
 
-}  // namespace varve
+}  // namespace gnu::visibility("default")]]varve
 
 #endif

@@ -40,9 +40,9 @@ struct OpenOptions {
   std::string format;         ///< empty: probe, which opening for writing refuses unless a guest could not have forged the signature
   bool ignore_locks = false;  ///< read an image that another program is writing; only with read_only
   References references = References::inside;
-  std::string parent;           ///< a path that replaces the image's own reference to its parent
-  bool ignore_parent = false;   ///< read this layer alone: what it does not hold reads as zeros
-  bool durable = true;          ///< false: flush() does not reach the medium (`--sync=none`)
+  std::string parent;          ///< a path that replaces the image's own reference to its parent
+  bool ignore_parent = false;  ///< read this layer alone: what it does not hold reads as zeros
+  bool durable = true;         ///< false: flush() does not reach the medium (`--sync=none`)
   Limits limits;
   WarningFn warn;
   FileSystem* file_system = nullptr;  ///< the host's if null; must outlive the image
@@ -50,11 +50,11 @@ struct OpenOptions {
 };
 
 struct CreateOptions {
-  OptionMap options;          ///< of the format
-  bool force = false;         ///< replace an existing file
+  OptionMap options;             ///< of the format
+  bool force = false;            ///< replace an existing file
   std::optional<uint32_t> mode;  ///< permission bits of the new file; default 0666 less the umask
-  std::string parent;         ///< path of the parent, empty for none; stored as given
-  std::string parent_format;  ///< empty: the child's own
+  std::string parent;            ///< path of the parent, empty for none; stored as given
+  std::string parent_format;     ///< empty: the child's own
   bool durable = true;
   References references = References::inside;
   Limits limits;
@@ -67,7 +67,7 @@ using InfoValue = std::variant<bool, uint64_t, std::string>;
 
 /// A parent as its child names it.
 struct ParentInfo {
-  std::string name;      ///< as stored in the image, which may be a hostile string
+  std::string name;  ///< as stored in the image, which may be a hostile string
   std::string format;
   std::string identity;  ///< what the child expects of it, such as "CID 1a2b3c4d"
 };
@@ -138,6 +138,6 @@ class Image {
   std::shared_ptr<Node> node_;
 };
 
-}  // namespace varve
+}  // namespace gnu::visibility("default")]]varve
 
 #endif

@@ -14,7 +14,7 @@ namespace [[gnu::visibility("default")]] varve {
 
 /// Common to the operations that move data.
 struct CopyOptions {
-  unsigned threads = 0;  ///< 0: as many as the host has processors
+  unsigned threads = 0;         ///< 0: as many as the host has processors
   bool target_is_zero = false;  ///< the user's word that an existing target reads as zeros: zero runs are skipped
   ProgressFn progress = {};
   const CancelToken* cancel = nullptr;
@@ -34,7 +34,7 @@ struct ConvertOptions {
   std::string target_format = {};  ///< empty: from the target's extension
   OpenOptions open = {};           ///< of the source
   CreateOptions create = {};       ///< of the target
-  bool into_existing = false;  ///< `-n`: write into an existing image or block device
+  bool into_existing = false;      ///< `-n`: write into an existing image or block device
   CopyOptions copy = {};
 };
 
@@ -62,6 +62,6 @@ CompareResult compare(Image& a, Image& b, const CompareOptions& options = {});
 /// Calls `visit` for each run of the disk in order, merged to maximal runs.
 void map(Image& image, const std::function<void(const Extent&)>& visit, const CancelToken* cancel = nullptr);
 
-}  // namespace varve
+}  // namespace gnu::visibility("default")]]varve
 
 #endif

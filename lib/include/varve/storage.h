@@ -28,9 +28,9 @@ struct StorageId {
 };
 
 struct StorageLimits {
-  uint32_t block_size = 512;   ///< the unit in which it allocates or tears; a power of two
-  bool fixed_size = false;     ///< a block device: resize() is refused
-  bool sparse = true;          ///< holes can be made and are reported
+  uint32_t block_size = 512;  ///< the unit in which it allocates or tears; a power of two
+  bool fixed_size = false;    ///< a block device: resize() is refused
+  bool sparse = true;         ///< holes can be made and are reported
 };
 
 /// Positional, without a cursor. All members may be called from many threads at once; overlapping
@@ -71,6 +71,6 @@ class Storage {
   virtual StorageLimits limits() const { return {}; }
 };
 
-}  // namespace varve
+}  // namespace gnu::visibility("default")]]varve
 
 #endif
