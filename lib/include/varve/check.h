@@ -58,6 +58,6 @@ struct CheckReport {
   bool clean() const { return damages == 0 && leaks == 0; }
 };
 
-}  // namespace gnu::visibility("default")]]varve
+}  // namespace varve
 
 #endif

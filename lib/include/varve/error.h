@@ -72,6 +72,6 @@ class Error : public std::exception {
   std::string line_;
 };
 
-}  // namespace gnu::visibility("default")]]varve
+}  // namespace varve
 
 #endif

@@ -28,6 +28,6 @@ struct Extent {
   uint32_t host_file = 0;                              ///< index among the layer's files (ImageInfo::files), where host_offset is set
 };
 
-}  // namespace gnu::visibility("default")]]varve
+}  // namespace varve
 
 #endif

@@ -62,6 +62,6 @@ const FormatInfo* format_of_path(std::string_view path);
 /// Parses "k=v,k=v"; a doubled comma stands for a comma in a value. Throws Errc::invalid_argument.
 OptionMap parse_options(std::string_view text);
 
-}  // namespace gnu::visibility("default")]]varve
+}  // namespace varve
 
 #endif

@@ -138,6 +138,6 @@ class Image {
   std::shared_ptr<Node> node_;
 };
 
-}  // namespace gnu::visibility("default")]]varve
+}  // namespace varve
 
 #endif

@@ -18,6 +18,6 @@ struct Limits {
   uint32_t chain_depth = 32;        ///< layers, the image itself included; 256 at most
 };
 
-}  // namespace gnu::visibility("default")]]varve
+}  // namespace varve
 
 #endif

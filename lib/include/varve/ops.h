@@ -62,6 +62,6 @@ CompareResult compare(Image& a, Image& b, const CompareOptions& options = {});
 /// Calls `visit` for each run of the disk in order, merged to maximal runs.
 void map(Image& image, const std::function<void(const Extent&)>& visit, const CancelToken* cancel = nullptr);
 
-}  // namespace gnu::visibility("default")]]varve
+}  // namespace varve
 
 #endif

@@ -28,6 +28,6 @@ class CancelToken {
   static_assert(std::atomic<bool>::is_always_lock_free, "set from signal handlers");
 };
 
-}  // namespace gnu::visibility("default")]]varve
+}  // namespace varve
 
 #endif

@@ -71,6 +71,6 @@ class Storage {
   virtual StorageLimits limits() const { return {}; }
 };
 
-}  // namespace gnu::visibility("default")]]varve
+}  // namespace varve
 
 #endif

@@ -21,6 +21,6 @@ std::string format_size(uint64_t bytes);
 /// UTF-8. All else, backslashes included, stays as it is, so ordinary names look ordinary.
 std::string escape_text(std::string_view text);
 
-}  // namespace gnu::visibility("default")]]varve
+}  // namespace varve
 
 #endif
