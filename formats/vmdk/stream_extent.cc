@@ -203,10 +203,4 @@ Extent StreamExtent::extent_at(uint64_t offset, uint64_t limit) {
   return out;
 }
 
-void StreamExtent::verify_grain(uint64_t grain, uint64_t sector) {
-  std::vector<std::byte> bytes(length_of(grain));
-  const Wanted wanted{grain, checked_offset(grain, sector), bytes};
-  read_group({&wanted, 1});
-}
-
 }  // namespace varve::vmdk

@@ -35,9 +35,6 @@ class StreamExtent final : public ExtentDriver {
   Extent extent_at(uint64_t offset, uint64_t limit) override;
   uint64_t allocated_bytes() const override;
 
-  /// Reads and decodes one grain. Throws corrupt if that can't be done.
-  void verify_grain(uint64_t grain, uint64_t sector);
-
  private:
   struct Wanted {
     uint64_t grain = 0;

@@ -6,6 +6,7 @@
 #include "base/checked_math.h"
 #include "base/random.h"
 #include "varve/error.h"
+#include "vmdk/open.h"
 
 namespace varve::vmdk {
 
@@ -21,11 +22,21 @@ void renew_cid(Descriptor& descriptor, RandomSource& random) {
 }
 
 VmdkImage::VmdkImage(ImageParts parts) : parts_(std::move(parts)), cid_renewed_(parts_.created) {
-  const bool child = parent().has_value();
   for (const ImagePart& part : parts_.parts) {
     granularity_ = std::max(granularity_, part.driver->granularity());
-    if (child) part.driver->set_below([this, base = part.offset](uint64_t offset, MutableBytes out) { read_backing(base + offset, out); });
+    connect_below(part);
   }
+}
+
+void VmdkImage::connect_below(const ImagePart& part) {
+  if (parent()) part.driver->set_below([this, base = part.offset](uint64_t offset, MutableBytes out) { read_backing(base + offset, out); });
+}
+
+void VmdkImage::reopen_part(size_t index) {
+  ImagePart& part = parts_.parts[index];
+  part.driver.reset();
+  open_sparse_part(part, parts_.writable && part.may_write(), parent().has_value(), parts_.limits);
+  connect_below(part);
 }
 
 const ImagePart& VmdkImage::part_at(uint64_t offset) const {

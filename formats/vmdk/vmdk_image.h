@@ -80,6 +80,8 @@ class VmdkImage : public FormatImage {
 
   const ImageParts& parts() const { return parts_; }
   DescriptorStore* descriptor() const { return parts_.descriptor.get(); }
+  /// After its file was changed behind the driver's back, by a repair. The driver was closed.
+  void reopen_part(size_t index);
 
  private:
   const ImagePart& part_at(uint64_t offset) const;
@@ -89,6 +91,7 @@ class VmdkImage : public FormatImage {
   /// Children must notice that their parent has changed: the new CID is durable before the first byte is.
   void before_change();
   void add_details(ImageInfo& info) const;
+  void connect_below(const ImagePart& part);
 
   ImageParts parts_;
   uint64_t granularity_ = 1;
@@ -96,7 +99,7 @@ class VmdkImage : public FormatImage {
   std::atomic<bool> cid_renewed_{false};
 };
 
-/// What check() and repair() do is in check.cc.
+/// As FormatImage::check().
 CheckReport check_image(VmdkImage& image, const CheckOptions& options);
 
 }  // namespace varve::vmdk

@@ -1,0 +1,114 @@
+// Checking and repairing the structure of a hosted sparse extent, compressed or not.
+//
+// Both copies of the directory and of every table are read and compared. Each grain's entry must be possible: in the file, outside the
+// metadata, and no other grain's. The first pass claims what the copies agree upon and what the primary one says; the second one looks
+// at the tables that differ, so that a stale entry of one copy never takes a grain from its owner.
+//
+// Where the copies differ, the entry that is possible is right; of two, the one that names a grain, because the other would lose it.
+// After a crash such a difference is how a writer's order of writes shows, and harmless as long as both entries are possible.
+#ifndef VARVE_FORMATS_VMDK_SPARSE_CHECK_H
+#define VARVE_FORMATS_VMDK_SPARSE_CHECK_H
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/bitmap.h"
+#include "base/interval_set.h"
+#include "varve/check.h"
+#include "varve/limits.h"
+#include "vmdk/grain_directory.h"
+#include "vmdk/header.h"
+#include "vmdk/table_cache.h"
+
+namespace varve::vmdk {
+
+/// Not thread-safe. Offsets of findings count from the extent's start.
+class SparseCheck {
+ public:
+  /// `header`: the one that knows the directory's place. The extent's driver has been flushed and does not write meanwhile.
+  SparseCheck(std::shared_ptr<Storage> file, const SparseHeader& header, const CheckOptions& options, const Limits& limits,
+              CheckReport& report);
+
+  /// Looks at everything and reports it, as repaired what options.repair allows to repair.
+  void look();
+  /// Does the repairs that look() has announced. Ordered so that at every moment one copy of each table is whole; doing it twice
+  /// changes nothing the second time. True if anything was written.
+  bool repair();
+
+  /// Parts of the disk whose entries are bad: their data can't be read.
+  const IntervalSet& bad_parts() const { return bad_parts_; }
+
+ private:
+  struct Entries {
+    uint32_t primary = 0;
+    uint32_t redundant = 0;
+  };
+  /// What an entry is to become, and whether anything was right.
+  struct Resolved {
+    uint32_t entry = 0;
+    bool possible = true;
+  };
+
+  // sparse_check.cc
+  void check_directories();
+  void check_structures();
+  void first_pass();
+  void second_pass();
+  void check_entry(uint64_t grain, uint32_t entry);
+  void compare_table(uint64_t table);
+  void find_leaks();
+  void check_unclean();
+  bool possible(uint64_t grain, uint32_t entry) const;
+  bool is_data(uint32_t entry) const { return entry > 1 || (entry == 1 && !header_.has_zeroed_grains()); }
+  std::string why_impossible(uint64_t grain, uint32_t entry) const;
+  void claim(uint64_t grain, uint32_t entry);
+  bool owned(uint32_t entry) const;
+  uint64_t slot_of(uint64_t sector) const { return (sector + step_ - phase_) / step_; }
+  Entries entries_of(uint64_t grain);
+  Resolved resolve(uint64_t grain, Entries entries) const;
+  uint64_t length_of(uint64_t grain) const;
+  Finding finding(Severity severity, std::string message, uint64_t grain, uint64_t grains) const;
+  bool repairs(Repair needed) const { return options_.repair >= needed; }
+
+  // sparse_repair.cc
+  uint32_t derived_place(TableCopy copy, uint64_t table) const;
+  bool place_is_free(uint32_t sector) const;
+  std::vector<le32> resolved_table(uint64_t table);
+  void repair_directories();
+  void repair_tables();
+  void clear_unclean();
+
+  const std::shared_ptr<Storage> file_;
+  const SparseHeader header_;
+  const CheckOptions& options_;
+  const Limits& limits_;
+  CheckReport& report_;
+  const uint64_t damages_before_;
+
+  GrainDirectory directory_;
+  TableCache primary_;
+  TableCache redundant_;
+  uint64_t first_usable_[2] = {0, 0};  ///< by copy: the first table that has a place; entries() if none
+  const uint64_t step_;                ///< sectors of a slot of the owner map: a grain's, or 1 where grains are compressed
+  uint64_t phase_ = 0;
+  Bitmap owners_;
+
+  struct DirectoryFix {
+    TableCopy copy = TableCopy::primary;
+    uint64_t table = 0;
+    uint32_t sector = 0;
+  };
+  std::vector<DirectoryFix> directory_fixes_;
+  std::vector<uint64_t> differing_;                  ///< tables, ascending
+  std::vector<uint64_t> bad_tables_;                 ///< with entries that are given up
+  std::map<uint64_t, std::vector<le32>> rewritten_;  ///< what tables are to hold; each takes less than its copies in the file
+  bool clear_unclean_ = false;
+  IntervalSet bad_parts_;
+};
+
+}  // namespace varve::vmdk
+
+#endif

@@ -1,0 +1,343 @@
+// check and repair of sparse extents: each fault is found, what may be repaired is, and repairing twice changes nothing.
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <string>
+
+#include "base/zero.h"
+#include "io/memory_file_system.h"
+#include "support/process.h"
+#include "support/test.h"
+#include "vmdk/images.h"
+
+namespace varve::test {
+namespace {
+
+constexpr uint64_t kGrain = 65536;
+constexpr uint64_t kSize = uint64_t{100} << 20;  // four tables
+
+/// A monolithicSparse with a few grains, and where its structures lie.
+struct Patient {
+  MemoryFileSystem files;
+  uint64_t gd = 0;
+  uint64_t rgd = 0;
+  std::map<uint64_t, Bytes> disk;  ///< grains that are not zero
+
+  Patient() {
+    CreateOptions options;
+    options.file_system = &files;
+    Image image = Image::create("/d/a.vmdk", "vmdk", kSize, options);
+    for (const uint64_t grain : {0, 1, 5, 600, 1599}) image.write_at(grain * kGrain, pattern(kGrain, static_cast<unsigned>(grain)));
+    image.close();
+    rgd = number(48, 8) * 512;
+    gd = number(56, 8) * 512;
+    disk = contents();
+  }
+
+  std::shared_ptr<MemoryStorage> file() const { return files.find("/d/a.vmdk"); }
+  uint64_t number(uint64_t offset, unsigned size) const {
+    Bytes bytes(size);
+    file()->read_at(offset, bytes);
+    return get(bytes, 0, size);
+  }
+  void poke(uint64_t offset, uint64_t value, unsigned size = 4) {
+    Bytes bytes;
+    put(bytes, 0, value, size);
+    file()->write_at(offset, bytes);
+  }
+  /// Where the entry of a grain lies in the copy whose directory is at `directory`.
+  uint64_t entry(uint64_t directory, uint64_t grain) const { return number(directory + grain / 512 * 4, 4) * 512 + grain % 512 * 4; }
+  uint64_t primary(uint64_t grain) const { return entry(gd, grain); }
+  uint64_t redundant(uint64_t grain) const { return entry(rgd, grain); }
+  void poke_both(uint64_t grain, uint64_t value) {
+    poke(primary(grain), value);
+    poke(redundant(grain), value);
+  }
+
+  CheckReport check(Repair repair = Repair::none, bool data = false) {
+    OpenOptions options;
+    options.format = "vmdk";
+    options.file_system = &files;
+    options.access = repair == Repair::none ? Access::read_only : Access::read_write;
+    Image image = Image::open("/d/a.vmdk", options);
+    CheckOptions how;
+    how.repair = repair;
+    how.data = data;
+    CheckReport report = image.check(how);
+    image.close();
+    return report;
+  }
+  std::map<uint64_t, Bytes> contents() {
+    OpenOptions options;
+    options.format = "vmdk";
+    options.file_system = &files;
+    Image image = Image::open("/d/a.vmdk", options);
+    std::map<uint64_t, Bytes> grains;
+    for (uint64_t offset = 0; offset < image.size();) {
+      const Extent run = image.extent_at(offset);
+      if (run.kind == ExtentKind::data) {
+        for (uint64_t grain = offset / kGrain; grain * kGrain < offset + run.length; ++grain) {
+          Bytes bytes(kGrain);
+          image.read_at(grain * kGrain, bytes);
+          if (!is_zero(bytes)) grains[grain] = std::move(bytes);
+        }
+      }
+      offset += run.length;
+    }
+    return grains;
+  }
+  /// Repairs; a second repair must find nothing left and write nothing.
+  CheckReport repair(Repair how) {
+    CheckReport report = check(how);
+    const auto once = file()->contents();
+    CheckReport again = check(how);
+    CHECK(again.repaired == 0);
+    CHECK(again.damages == report.damages);
+    CHECK((file()->contents() == once));
+    return report;
+  }
+};
+
+std::string messages(const CheckReport& report) {
+  std::string out;
+  for (const Finding& f : report.findings) out += std::string(severity_name(f.severity)) + ": " + f.message + "\n";
+  return out;
+}
+
+TEST_CASE("a sound image is clean, with its data and without, and a check writes nothing") {
+  Patient p;
+  const auto before = p.file()->contents();
+  for (const bool data : {false, true}) {
+    const CheckReport report = p.check(Repair::none, data);
+    INFO(messages(report));
+    CHECK(report.clean());
+    CHECK(report.findings.empty());
+    CHECK(report.allocated_bytes == 5 * kGrain);
+  }
+  CHECK((p.file()->contents() == before));
+}
+
+TEST_CASE("a bad entry in either copy is damage, and is repaired from the other without loss") {
+  for (const bool primary : {true, false}) {
+    for (const uint64_t bad : {uint64_t{0xfffffff0}, uint64_t{1}, uint64_t{30}}) {
+      CAPTURE(primary);
+      CAPTURE(bad);
+      Patient p;
+      p.poke(primary ? p.primary(600) : p.redundant(600), bad);
+      CHECK(p.check().damages == 1);
+      const CheckReport report = p.repair(Repair::safe);
+      INFO(messages(report));
+      CHECK(report.repaired == 1);
+      CHECK(report.damages == 0);
+      CHECK((p.contents() == p.disk));
+      CHECK(p.check().clean());
+    }
+  }
+}
+
+TEST_CASE("an entry that one copy has lost comes back from the other") {
+  for (const bool primary : {true, false}) {
+    CAPTURE(primary);
+    Patient p;
+    p.poke(primary ? p.primary(5) : p.redundant(5), 0);
+    CHECK(p.check().damages == 1);
+    CHECK(p.repair(Repair::safe).damages == 0);
+    CHECK((p.contents() == p.disk));
+    CHECK(p.check().clean());
+  }
+}
+
+TEST_CASE("a stale entry of the redundant copy never takes a grain from its owner") {
+  Patient p;
+  p.poke(p.redundant(7), p.number(p.primary(600), 4));
+  CHECK(p.repair(Repair::safe).damages == 0);
+  CHECK((p.contents() == p.disk));
+  CHECK(p.number(p.redundant(7), 4) == 0);
+}
+
+TEST_CASE("MEM-19: two grains in one place are damage that no repair hides") {
+  Patient p;
+  p.poke_both(7, p.number(p.primary(600), 4));
+  CHECK(p.check().damages == 1);
+  CHECK(p.repair(Repair::safe).damages == 1);
+  CHECK(p.repair(Repair::all).damages == 1);
+}
+
+TEST_CASE("MEM-18, MEM-20: an entry bad in both copies is given up only on the user's word, by its range") {
+  for (const uint64_t bad : {uint64_t{0xfffffff0}, uint64_t{1}}) {
+    CAPTURE(bad);
+    Patient p;
+    p.poke_both(600, bad);
+    CHECK(p.check().damages == 1);
+    CHECK(p.check(Repair::none, true).damages == 1);
+    CHECK(p.repair(Repair::safe).damages == 1);
+    const CheckReport report = p.repair(Repair::all);
+    INFO(messages(report));
+    CHECK(report.damages == 0);
+    REQUIRE(!report.findings.empty());
+    CHECK(report.findings.front().disk_offset == 600 * kGrain);
+    CHECK(report.findings.front().disk_length == kGrain);
+    CHECK(report.findings.front().repaired);
+    p.disk.erase(600);
+    CHECK((p.contents() == p.disk));
+    CHECK(p.check().damages == 0);
+    CHECK(p.check().leaked_bytes == kGrain);
+  }
+}
+
+TEST_CASE("a directory entry that leads nowhere is repaired in either copy, its table from the other") {
+  for (const bool primary : {true, false}) {
+    for (const uint64_t table : {0, 1, 3}) {
+      for (const uint64_t bad : {uint64_t{0}, uint64_t{0xfffffff0}}) {
+        CAPTURE(primary);
+        CAPTURE(table);
+        CAPTURE(bad);
+        Patient p;
+        const uint64_t directory = primary ? p.gd : p.rgd;
+        const uint64_t before = p.number(directory + table * 4, 4);
+        p.poke(directory + table * 4, bad);
+        CHECK(p.check().damages == 1);
+        CHECK((p.contents() == p.disk));
+        CHECK(p.repair(Repair::safe).damages == 0);
+        CHECK(p.number(directory + table * 4, 4) == before);
+        CHECK((p.contents() == p.disk));
+        CHECK(p.check().clean());
+      }
+    }
+  }
+}
+
+TEST_CASE("two tables in one place are damage") {
+  Patient p;
+  p.poke(p.gd + 4, p.number(p.gd, 4));
+  CHECK(p.check().damages >= 1);
+}
+
+TEST_CASE("grains that nothing refers to are leaked space, with their bytes") {
+  Patient p;
+  p.poke_both(600, 0);
+  const CheckReport report = p.check();
+  CHECK(report.damages == 0);
+  CHECK(report.leaks == 1);
+  CHECK(report.leaked_bytes == kGrain);
+}
+
+TEST_CASE("an unclean flag is a note; a safe repair clears it when all else is right") {
+  Patient p;
+  p.poke(72, 1, 1);
+  CheckReport report = p.check();
+  CHECK(report.clean());
+  REQUIRE(report.findings.size() == 1);
+  CHECK(report.findings[0].severity == Severity::note);
+  p.poke_both(600, 1);
+  CHECK(p.check(Repair::safe).damages == 1);
+  CHECK(p.number(72, 1) == 1);
+  CHECK(p.check(Repair::all).damages == 0);
+  CHECK(p.check(Repair::safe).damages == 0);
+  CHECK(p.number(72, 1) == 0);
+}
+
+TEST_CASE("copies that differ after a crash are a note, and a safe repair makes them equal") {
+  Patient p;
+  p.poke(72, 1, 1);
+  p.poke(p.primary(1599), 0);
+  const CheckReport report = p.check();
+  INFO(messages(report));
+  CHECK(report.damages == 0);
+  CHECK(p.repair(Repair::safe).damages == 0);
+  CHECK((p.contents() == p.disk));
+  CHECK(p.check().findings.empty());
+}
+
+TEST_CASE("descriptor faults are found") {
+  const auto check_text = [](const std::string& text) {
+    MemoryFileSystem files;
+    files.add("/d/a.vmdk", bytes_of_text("# Disk DescriptorFile\n" + text + "RW 8 ZERO\n"));
+    OpenOptions options;
+    options.format = "vmdk";
+    options.file_system = &files;
+    return Image::open("/d/a.vmdk", options).check();
+  };
+  const std::string good = "version=1\nCID=00000001\nparentCID=ffffffff\ncreateType=\"custom\"\n";
+  CHECK(check_text(good).findings.empty());
+  CHECK(check_text("version=1\nparentCID=ffffffff\ncreateType=\"custom\"\n").damages == 1);
+  CHECK(check_text("version=1\nCID=00000001\nparentCID=ffffffff\n").damages == 1);
+  CHECK(check_text(good + "cid=00000002\n").damages == 1);
+  CHECK(check_text("CID=00000001\nparentCID=ffffffff\ncreateType=\"custom\"\n").findings.size() == 1);
+  CHECK(check_text(good + "ddb.longContentID = \"00000000000000000000000000000002\"\n").findings.size() == 1);
+}
+
+struct StreamPatient {
+  MemoryFileSystem files;
+  CheckReport check(const Bytes& bytes, bool data) {
+    files.add("/d/a.vmdk", bytes);
+    OpenOptions options;
+    options.format = "vmdk";
+    options.file_system = &files;
+    CheckOptions how;
+    how.data = data;
+    return Image::open("/d/a.vmdk", options).check(how);
+  }
+};
+
+TEST_CASE("a stream's grains are decoded and their markers compared with --data") {
+  Stream s;
+  s.sectors = 128 * 700;
+  for (const uint64_t number : {0, 1, 2, 699}) s.grains[number] = pattern(kGrain, static_cast<unsigned>(number));
+  const Bytes good = stream_image(s);
+  StreamPatient p;
+  CHECK(p.check(good, true).findings.empty());
+  Bytes bad = good;
+  put(bad, 128 * 512 + 5000, get(bad, 128 * 512 + 5000, 4) ^ 0x55, 4);
+  CHECK(p.check(bad, false).clean());
+  const CheckReport report = p.check(bad, true);
+  INFO(messages(report));
+  CHECK(report.damages == 1);
+  CHECK(report.findings[0].disk_offset == 0);
+  CHECK(report.findings[0].disk_length == kGrain);
+  bad = good;
+  put(bad, 128 * 512, 128, 8);
+  CHECK(p.check(bad, true).damages == 1);
+  s.footer = false;
+  s.end_marker = false;
+  const CheckReport open_end = p.check(stream_image(s), true);
+  CHECK(open_end.clean());
+  CHECK(open_end.findings.size() == 1);
+}
+
+TEST_CASE("an image that was repaired is clean for qemu-img, too") {
+  NEED_TOOL("qemu-img");
+  Patient p;
+  p.poke(p.primary(600), 0xfffffff0);
+  p.poke(p.gd + 4, 0);
+  CHECK(p.check(Repair::safe).damages == 0);
+  const TempDir dir;
+  const auto bytes = p.file()->contents();
+  FILE* out = std::fopen((dir / "a.vmdk").c_str(), "wb");
+  REQUIRE(out != nullptr);
+  CHECK(std::fwrite(bytes.data(), 1, bytes.size(), out) == bytes.size());
+  CHECK(std::fclose(out) == 0);
+  CHECK(run({"qemu-img", "check", "-f", "vmdk", dir / "a.vmdk"}).exit_code == 0);
+}
+
+TEST_CASE("an empty disk of 1.9 TiB is checked and mapped in a blink") {
+  MemoryFileSystem files;
+  CreateOptions create;
+  create.file_system = &files;
+  Image made = Image::create("/d/a.vmdk", "vmdk", uint64_t{1900} << 30, create);
+  made.close();
+  OpenOptions options;
+  options.format = "vmdk";
+  options.file_system = &files;
+  const auto begin = std::chrono::steady_clock::now();
+  Image image = Image::open("/d/a.vmdk", options);
+  CHECK(image.check().clean());
+  uint64_t runs = 0;
+  for (uint64_t offset = 0; offset < image.size(); ++runs) offset += image.extent_at(offset).length;
+  CHECK(runs < 5000);
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(2));
+}
+
+}  // namespace
+}  // namespace varve::test
