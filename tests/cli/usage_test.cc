@@ -1,0 +1,163 @@
+// Words, help, manual pages and standard streams.
+#include "cli.h"
+
+using namespace varve::test;  // NOLINT
+
+namespace {
+
+const std::vector<std::string> kCommands = {"create", "info", "convert", "check", "map", "compare", "resize", "formats", "help"};
+
+}  // namespace
+
+TEST_CASE("without a command the tool says so and exits 64") {
+  const RunResult result = varve({});
+  CHECK(result.exit_code == 64);
+  CHECK(is_one_line_error(result));
+}
+
+TEST_CASE("--version prints the name and a number") {
+  const RunResult result = varve({"--version"});
+  CHECK(result.exit_code == 0);
+  CHECK(result.out.starts_with("varve 0."));
+  CHECK(result.err.empty());
+}
+
+TEST_CASE("help lists every command, and 'help X' says the same as 'X --help'") {
+  const RunResult overview = varve({"help"});
+  CHECK(overview.exit_code == 0);
+  CHECK(varve({"--help"}).out == overview.out);
+  for (const std::string& command : kCommands) {
+    INFO(command);
+    CHECK(contains(overview.out, "  " + command + " "));
+    const RunResult help = varve({"help", command});
+    CHECK(help.exit_code == 0);
+    CHECK(help.out.starts_with("usage: varve " + command));
+    CHECK(varve({command, "--help"}).out == help.out);
+  }
+}
+
+TEST_CASE("an unknown command, option or format is one line with the nearest right one, and exit code 64") {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> cases = {
+      {{"convrt", "a", "b"}, "did you mean 'convert'?"},
+      {{"--verison"}, "unknown option"},
+      {{"help", "chekc"}, "did you mean 'check'?"},
+      {{"convert", "--forse", "a", "b"}, "did you mean '--force'?"},
+      {{"info", "--max-virtual-sise=1", "a"}, "did you mean '--max-virtual-size'?"},
+      {{"info", "-Z", "a"}, "'-Z'"},
+      {{"create", "-f", "rwa", "a", "1M"}, "did you mean 'raw'?"},
+  };
+  for (const auto& [words, expected] : cases) {
+    const RunResult result = varve(words);
+    INFO(result.err);
+    CHECK(result.exit_code == 64);
+    CHECK(is_one_line_error(result));
+    CHECK(contains(result.err, expected));
+  }
+}
+
+TEST_CASE("abbreviated options are refused, even if they are unambiguous") {
+  for (const char* option : {"--jso", "--ref=any", "--max-virt=1M"}) {
+    const RunResult result = varve({"info", option, "a"});
+    INFO(result.err);
+    CHECK(result.exit_code == 64);
+    CHECK(contains(result.err, "unknown option"));
+  }
+}
+
+TEST_CASE("a wrong value, a missing one and a wrong number of operands are usage errors") {
+  const std::vector<std::vector<std::string>> cases = {
+      {"info"},
+      {"info", "a", "b"},
+      {"convert", "a"},
+      {"create", "a.raw"},
+      {"create", "a.raw", "10Q"},
+      {"create", "a.raw", "-1"},
+      {"create", "a", "1M"},
+      {"create", "-f"},
+      {"create", "-F", "raw", "a.raw", "1M"},
+      {"create", "-o", "novalue", "a.raw", "1M"},
+      {"check", "--repair=maybe", "a"},
+      {"check", "--repair=safe", "-U", "a"},
+      {"convert", "-j", "0", "a", "b.raw"},
+      {"convert", "-j", "many", "a", "b.raw"},
+      {"convert", "--target-is-zero", "a", "b.raw"},
+      {"convert", "-n", "--force", "a", "b.raw"},
+      {"convert", "--sync=some", "a", "b.raw"},
+      {"convert", "--json", "-O", "raw", "a", "-"},
+      {"info", "--parent", "p", "--ignore-parent", "a"},
+      {"info", "--max-virtual-size=much", "a"},
+      {"formats", "--json=yes"},
+  };
+  for (const auto& words : cases) {
+    const RunResult result = varve(words);
+    INFO(words.front() << " " << words.back() << ": " << result.err);
+    CHECK(result.exit_code == 64);
+    CHECK(is_one_line_error(result));
+  }
+}
+
+TEST_CASE("a file whose name begins with a dash comes after --") {
+  const TempDir dir;
+  const RunResult result = varve_sh(R"(cd "$1" && "$V" create -f raw -- -x 1M && "$V" info -f raw -- -x)", {dir.path()});
+  INFO(result.err);
+  CHECK(result.exit_code == 0);
+  CHECK(exists(dir / "-x"));
+}
+
+TEST_CASE("results that can't be written are a failure: a full device, a closed descriptor, a reader that has gone") {
+  const TempDir dir;
+  REQUIRE(varve({"create", dir / "a.raw", "1M"}).exit_code == 0);
+  for (const std::string script :
+       {R"("$V" info "$1" >/dev/full)", R"("$V" map --json "$1" >/dev/full)", R"("$V" info "$1" >&-)", R"("$V" help >/dev/full)"}) {
+    const RunResult result = varve_sh(script, {dir / "a.raw"});
+    INFO(script << ": " << result.err);
+    CHECK(result.exit_code == 1);
+    CHECK(is_one_line_error(result));
+    CHECK(contains(result.err, "standard output"));
+  }
+  const RunResult gone = varve_sh(R"({ sleep 0.3; "$V" info "$1"; echo $? >"$2"; } | true; while [ ! -s "$2" ]; do sleep 0.05; done)",
+                                  {dir / "a.raw", dir / "code"});
+  CHECK(read_file(dir / "code") == "1\n");
+  CHECK(is_one_line_error(gone));
+}
+
+TEST_CASE("an image never takes the place of a closed standard stream") {
+  const TempDir dir;
+  CHECK(varve_sh(R"("$V" create "$1" 1M <&- >&- 2>&-)", {dir / "a.raw"}).exit_code == 0);
+  CHECK(read_file(dir / "a.raw") == std::string(1 << 20, '\0'));
+  CHECK(varve_sh(R"("$V" convert "$1" "$2" <&- >&- 2>&-)", {dir / "missing", dir / "b.raw"}).exit_code == 1);
+  CHECK(names_in(dir.path()) == std::vector<std::string>{"a.raw"});
+}
+
+TEST_CASE("formats tells of each format what it can do, as text and as JSON") {
+  const RunResult text = varve({"formats"});
+  CHECK(text.exit_code == 0);
+  CHECK(contains(text.out, "raw: "));
+  CHECK(contains(text.out, "vmdk: "));
+  const Json document = json_of(varve({"formats", "--json"}));
+  CHECK(document.at("formats").size() >= 2);
+  for (const Json& format : document.at("formats")) {
+    CHECK(keys_of(format) == std::vector<std::string>{"can", "description", "extensions", "name", "options"});
+    CHECK(keys_of(format.at("can")) ==
+          std::vector<std::string>{"check", "create", "discard", "parent", "repair", "resize", "stream_in", "stream_out", "write", "zero"});
+    for (const Json& option : format.at("options")) CHECK(option.contains("help"));
+  }
+}
+
+TEST_CASE("every manual page has the sections that readers look for, and roff has no complaint") {
+  for (const std::string& command : kCommands) {
+    const RunResult page = varve({"help", "--man", command});
+    INFO(command);
+    CHECK(page.exit_code == 0);
+    for (const char* section : {".TH ", ".SH NAME", ".SH SYNOPSIS", ".SH DESCRIPTION", ".SH OPTIONS", ".SH EXIT STATUS"})
+      CHECK(contains(page.out, section));
+  }
+  CHECK(contains(varve({"help", "--man"}).out, ".SH COMMANDS"));
+  NEED_TOOL("groff");
+  for (const std::string& command : kCommands) {
+    const RunResult page = varve_sh(R"("$V" help --man "$1" | groff -ww -man -Tascii -z)", {command});
+    INFO(command << ": " << page.err);
+    CHECK(page.exit_code == 0);
+    CHECK(page.err.empty());
+  }
+}
