@@ -22,7 +22,7 @@ std::vector<std::string> varve_argv(std::vector<std::string> arguments) {
   return arguments;
 }
 
-RunResult varve(std::vector<std::string> arguments, const std::string& input) { return run(varve_argv(std::move(arguments)), input); }
+RunResult tool(std::vector<std::string> arguments, const std::string& input) { return run(varve_argv(std::move(arguments)), input); }
 
 RunResult varve_sh(const std::string& script, const std::vector<std::string>& words) {
   std::vector<std::string> argv = {"sh", "-c", "V=$0; " + script, cli_path()};

@@ -17,7 +17,7 @@ using Json = nlohmann::json;
 std::string cli_path();
 /// argv of the tool with these arguments.
 std::vector<std::string> varve_argv(std::vector<std::string> arguments);
-RunResult varve(std::vector<std::string> arguments, const std::string& input = {});
+RunResult tool(std::vector<std::string> arguments, const std::string& input = {});
 /// By way of `sh -c`: "$V" in the script is the tool; "$1", "$2", ... are the words.
 RunResult varve_sh(const std::string& script, const std::vector<std::string>& words = {});
 

@@ -88,7 +88,7 @@ TEST_CASE("a conversion killed at any moment leaves no target and does not chang
     if (conversion.stop(SIGKILL) == 128 + SIGKILL) {
       ++killed;
       // A kill between the publication and the exit leaves the whole image.
-      if (exists(target)) CHECK(varve({"compare", source, target}).exit_code == 0);
+      if (exists(target)) CHECK(tool({"compare", source, target}).exit_code == 0);
     }
     unlink(target.c_str());
     CHECK(names_in(dir.path()) == std::vector<std::string>{"slow.raw"});

@@ -10,29 +10,29 @@ const std::vector<std::string> kCommands = {"create", "info", "convert", "check"
 }  // namespace
 
 TEST_CASE("without a command the tool says so and exits 64") {
-  const RunResult result = varve({});
+  const RunResult result = tool({});
   CHECK(result.exit_code == 64);
   CHECK(is_one_line_error(result));
 }
 
 TEST_CASE("--version prints the name and a number") {
-  const RunResult result = varve({"--version"});
+  const RunResult result = tool({"--version"});
   CHECK(result.exit_code == 0);
   CHECK(result.out.starts_with("varve 0."));
   CHECK(result.err.empty());
 }
 
 TEST_CASE("help lists every command, and 'help X' says the same as 'X --help'") {
-  const RunResult overview = varve({"help"});
+  const RunResult overview = tool({"help"});
   CHECK(overview.exit_code == 0);
-  CHECK(varve({"--help"}).out == overview.out);
+  CHECK(tool({"--help"}).out == overview.out);
   for (const std::string& command : kCommands) {
     INFO(command);
     CHECK(contains(overview.out, "  " + command + " "));
-    const RunResult help = varve({"help", command});
+    const RunResult help = tool({"help", command});
     CHECK(help.exit_code == 0);
     CHECK(help.out.starts_with("usage: varve " + command));
-    CHECK(varve({command, "--help"}).out == help.out);
+    CHECK(tool({command, "--help"}).out == help.out);
   }
 }
 
@@ -47,7 +47,7 @@ TEST_CASE("an unknown command, option or format is one line with the nearest rig
       {{"create", "-f", "rwa", "a", "1M"}, "did you mean 'raw'?"},
   };
   for (const auto& [words, expected] : cases) {
-    const RunResult result = varve(words);
+    const RunResult result = tool(words);
     INFO(result.err);
     CHECK(result.exit_code == 64);
     CHECK(is_one_line_error(result));
@@ -57,7 +57,7 @@ TEST_CASE("an unknown command, option or format is one line with the nearest rig
 
 TEST_CASE("abbreviated options are refused, even if they are unambiguous") {
   for (const char* option : {"--jso", "--ref=any", "--max-virt=1M"}) {
-    const RunResult result = varve({"info", option, "a"});
+    const RunResult result = tool({"info", option, "a"});
     INFO(result.err);
     CHECK(result.exit_code == 64);
     CHECK(contains(result.err, "unknown option"));
@@ -89,7 +89,7 @@ TEST_CASE("a wrong value, a missing one and a wrong number of operands are usage
       {"formats", "--json=yes"},
   };
   for (const auto& words : cases) {
-    const RunResult result = varve(words);
+    const RunResult result = tool(words);
     INFO(words.front() << " " << words.back() << ": " << result.err);
     CHECK(result.exit_code == 64);
     CHECK(is_one_line_error(result));
@@ -106,9 +106,9 @@ TEST_CASE("a file whose name begins with a dash comes after --") {
 
 TEST_CASE("results that can't be written are a failure: a full device, a closed descriptor, a reader that has gone") {
   const TempDir dir;
-  REQUIRE(varve({"create", dir / "a.raw", "1M"}).exit_code == 0);
-  for (const std::string script :
-       {R"("$V" info "$1" >/dev/full)", R"("$V" map --json "$1" >/dev/full)", R"("$V" info "$1" >&-)", R"("$V" help >/dev/full)"}) {
+  REQUIRE(tool({"create", dir / "a.raw", "1M"}).exit_code == 0);
+  for (const std::string& script : std::vector<std::string>{R"("$V" info "$1" >/dev/full)", R"("$V" map --json "$1" >/dev/full)",
+                                                            R"("$V" info "$1" >&-)", R"("$V" help >/dev/full)"}) {
     const RunResult result = varve_sh(script, {dir / "a.raw"});
     INFO(script << ": " << result.err);
     CHECK(result.exit_code == 1);
@@ -130,11 +130,11 @@ TEST_CASE("an image never takes the place of a closed standard stream") {
 }
 
 TEST_CASE("formats tells of each format what it can do, as text and as JSON") {
-  const RunResult text = varve({"formats"});
+  const RunResult text = tool({"formats"});
   CHECK(text.exit_code == 0);
   CHECK(contains(text.out, "raw: "));
   CHECK(contains(text.out, "vmdk: "));
-  const Json document = json_of(varve({"formats", "--json"}));
+  const Json document = json_of(tool({"formats", "--json"}));
   CHECK(document.at("formats").size() >= 2);
   for (const Json& format : document.at("formats")) {
     CHECK(keys_of(format) == std::vector<std::string>{"can", "description", "extensions", "name", "options"});
@@ -146,13 +146,13 @@ TEST_CASE("formats tells of each format what it can do, as text and as JSON") {
 
 TEST_CASE("every manual page has the sections that readers look for, and roff has no complaint") {
   for (const std::string& command : kCommands) {
-    const RunResult page = varve({"help", "--man", command});
+    const RunResult page = tool({"help", "--man", command});
     INFO(command);
     CHECK(page.exit_code == 0);
     for (const char* section : {".TH ", ".SH NAME", ".SH SYNOPSIS", ".SH DESCRIPTION", ".SH OPTIONS", ".SH EXIT STATUS"})
       CHECK(contains(page.out, section));
   }
-  CHECK(contains(varve({"help", "--man"}).out, ".SH COMMANDS"));
+  CHECK(contains(tool({"help", "--man"}).out, ".SH COMMANDS"));
   NEED_TOOL("groff");
   for (const std::string& command : kCommands) {
     const RunResult page = varve_sh(R"("$V" help --man "$1" | groff -ww -man -Tascii -z)", {command});
