@@ -42,7 +42,7 @@ std::shared_ptr<Node> open_layer(const Layer& layer, const OpenOptions& options)
       throw Error(Errc::limit, "the disk has " + std::to_string(image->size()) + " bytes, more than allowed")
           .hint("raise --max-virtual-size");
     }
-    Node::Identity identity{&driver, path, layer.host.how.access == Access::read_write, options.limits, warnings};
+    Node::Identity identity{&driver, path, layer.host.how.access == Access::read_write, options.limits, warnings, context.flush_failed()};
     return std::make_shared<Node>(std::move(identity), std::move(image));
   } catch (Error& error) {
     error.add_path(path);

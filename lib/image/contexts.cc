@@ -19,10 +19,14 @@ std::vector<std::string> Warnings::kept() const {
 }
 
 ImageOpenContext::ImageOpenContext(Host host, std::shared_ptr<Storage> file, const Limits& limits, Warnings& warnings)
-    : host_(host), file_(std::move(file)), limits_(limits), warnings_(warnings) {}
+    : host_(host), file_(guarded(std::move(file))), limits_(limits), warnings_(warnings) {}
+
+std::shared_ptr<Storage> ImageOpenContext::guarded(std::shared_ptr<Storage> file) const {
+  return writable() ? std::make_shared<FlushGuard>(std::move(file), flush_failed_) : std::move(file);
+}
 
 std::shared_ptr<Storage> ImageOpenContext::open_reference(const std::string& name, bool device) {
-  return varve::open_reference(*host_.file_system, path(), name, host_.references, device, host_.how);
+  return guarded(varve::open_reference(*host_.file_system, path(), name, host_.references, device, host_.how));
 }
 
 ImageCreateContext::ImageCreateContext(std::string path, uint64_t size, OptionValues options, const CreateOptions& how,

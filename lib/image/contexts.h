@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "image/driver.h"
+#include "image/flush_guard.h"
 #include "io/file_system.h"
 
 namespace varve {
@@ -47,8 +48,14 @@ class ImageOpenContext final : public OpenContext {
   bool writable() const override { return host_.how.access == Access::read_write; }
   std::shared_ptr<Storage> open_reference(const std::string& name, bool device) override;
 
+  /// Becomes true when a flush of any of the image's files fails.
+  const FlushFailed& flush_failed() const { return flush_failed_; }
+
  private:
+  std::shared_ptr<Storage> guarded(std::shared_ptr<Storage> file) const;
+
   const Host host_;
+  const FlushFailed flush_failed_ = std::make_shared<std::atomic<bool>>(false);
   const std::shared_ptr<Storage> file_;
   const Limits& limits_;
   Warnings& warnings_;

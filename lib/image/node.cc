@@ -81,7 +81,7 @@ void Node::require_writable(const char* operation) const {
   if (!identity_.writable || closed_) {
     throw Error(Errc::permission, "the image is open for reading only").in(identity_.path).during(operation);
   }
-  if (flush_failed_) {
+  if (identity_.flush_failed->load(std::memory_order_acquire)) {
     throw Error(Errc::io, "an earlier flush failed, so what is on the medium is not known")
         .in(identity_.path)
         .during(operation)
@@ -146,7 +146,7 @@ void Node::flush() {
   try {
     named([&] { image_->flush(); });
   } catch (...) {
-    flush_failed_ = true;
+    identity_.flush_failed->store(true, std::memory_order_release);
     throw;
   }
 }

@@ -22,6 +22,7 @@ class Node {
     bool writable = false;
     Limits limits;
     std::shared_ptr<Warnings> warnings;
+    FlushFailed flush_failed = std::make_shared<std::atomic<bool>>(false);  ///< after that nothing may be written (WRT-11)
   };
 
   Node(Identity identity, std::unique_ptr<FormatImage> image, std::unique_ptr<ImageCreateContext> creation = nullptr);
@@ -66,7 +67,6 @@ class Node {
   const std::unique_ptr<ImageCreateContext> creation_;  // outlives image_, which writes to its files
   const std::unique_ptr<FormatImage> image_;
   std::shared_ptr<Node> parent_;
-  std::atomic<bool> flush_failed_{false};  // after that nothing may be written: what reached the medium is unknown (WRT-11)
   bool closed_ = false;
 };
 
