@@ -1,0 +1,59 @@
+// What a disk may hold after a power cut: per sector the content at the last flush that had returned, or any written since.
+#ifndef VARVE_TESTS_CRASH_HISTORY_H
+#define VARVE_TESTS_CRASH_HISTORY_H
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "support/shadow_disk.h"
+
+namespace varve::test {
+
+class History {
+ public:
+  static constexpr uint64_t kSector = 512;
+
+  /// `start` is what is on the medium before the first operation.
+  explicit History(const ShadowDisk& start);
+
+  /// An operation that had been asked for when the log was `log_begin` long and had returned when it was `log_end`; `now` is the
+  /// disk after it, changed at [offset, offset + length) at most.
+  void wrote(size_t log_begin, size_t log_end, const ShadowDisk& now, uint64_t offset, uint64_t length);
+  /// A discard may show either; `now` holds what it showed at the time.
+  void discarded(size_t log_begin, size_t log_end, const ShadowDisk& now, uint64_t offset, uint64_t length);
+  void flushed(size_t log_begin, size_t log_end);
+  void resized(size_t log_begin, size_t log_end, uint64_t size);
+
+  /// Grows with what must have survived a cut at `position` of the log.
+  uint64_t promised(size_t position) const;
+  /// Empty if `content` may be there after a cut at `position`; else what may not.
+  std::string verdict(size_t position, ConstBytes content) const;
+
+ private:
+  struct Version {
+    size_t operation;
+    uint64_t hash;
+    bool observed;  ///< what was read afterwards; false: only possible
+  };
+  struct Operation {
+    size_t log_begin;
+    size_t log_end;
+    bool flush;
+    uint64_t size;  ///< of the disk afterwards
+  };
+
+  static uint64_t hash_sector(ConstBytes sector);
+  void add(size_t log_begin, size_t log_end, bool flush, uint64_t size);
+  void record(const ShadowDisk& now, uint64_t offset, uint64_t length);
+  size_t last_begun(size_t position) const;
+  bool admissible(const std::vector<Version>& versions, size_t durable, size_t last, uint64_t hash) const;
+
+  std::vector<Operation> operations_;
+  std::vector<std::vector<Version>> sectors_;
+  uint64_t zeros_;
+};
+
+}  // namespace varve::test
+
+#endif

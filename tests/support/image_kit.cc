@@ -1,0 +1,121 @@
+#include "support/image_kit.h"
+
+#include "support/pattern.h"
+
+namespace varve::test {
+
+namespace {
+
+constexpr uint64_t kKiB = 1024;
+constexpr uint64_t kMiB = 1024 * kKiB;
+
+ImageConfig vmdk(const std::string& name, uint64_t size, OptionMap options, std::optional<uint64_t> parent_size = std::nullopt) {
+  return {"vmdk " + name, "vmdk", std::move(options), size, parent_size};
+}
+
+std::vector<ImageConfig> make_configs() {
+  const uint64_t odd = 3 * kMiB + 5 * 512;
+  return {
+      {"raw", "raw", {}, odd, std::nullopt},
+      {"raw, 1000 bytes", "raw", {}, 1000, std::nullopt},
+      {"raw, empty", "raw", {}, 0, std::nullopt},
+      vmdk("monolithicSparse", 4 * kMiB, {{"subformat", "monolithicSparse"}}),
+      vmdk("monolithicSparse, odd size", odd, {{"subformat", "monolithicSparse"}}),
+      vmdk("monolithicSparse, one sector", 512, {{"subformat", "monolithicSparse"}}),
+      vmdk("monolithicSparse, 4 KiB grains", odd, {{"subformat", "monolithicSparse"}, {"grain_size", "4K"}}),
+      vmdk("monolithicSparse, 1 MiB grains", odd, {{"subformat", "monolithicSparse"}, {"grain_size", "1M"}}),
+      vmdk("monolithicSparse, zeroed grains", odd, {{"subformat", "monolithicSparse"}, {"zeroed_grain", "on"}}),
+      vmdk("monolithicSparse, zeroed 4 KiB grains", odd, {{"subformat", "monolithicSparse"}, {"zeroed_grain", "on"}, {"grain_size", "4K"}}),
+      vmdk("monolithicSparse delta", odd, {{"subformat", "monolithicSparse"}}, odd),
+      vmdk("monolithicSparse delta, zeroed 4 KiB grains", odd,
+           {{"subformat", "monolithicSparse"}, {"zeroed_grain", "on"}, {"grain_size", "4K"}}, odd),
+      vmdk("monolithicSparse delta over a shorter parent", odd, {{"subformat", "monolithicSparse"}}, kMiB + 512),
+      vmdk("monolithicFlat", odd, {{"subformat", "monolithicFlat"}}),
+      vmdk("monolithicFlat, one sector", 512, {{"subformat", "monolithicFlat"}}),
+      vmdk("twoGbMaxExtentSparse", odd, {{"subformat", "twoGbMaxExtentSparse"}}),
+      vmdk("twoGbMaxExtentSparse, zeroed grains", 4 * kMiB, {{"subformat", "twoGbMaxExtentSparse"}, {"zeroed_grain", "on"}}),
+      vmdk("twoGbMaxExtentSparse delta", odd, {{"subformat", "twoGbMaxExtentSparse"}}, odd),
+      vmdk("twoGbMaxExtentFlat", odd, {{"subformat", "twoGbMaxExtentFlat"}}),
+      vmdk("vmfs", odd, {{"subformat", "vmfs"}}),
+  };
+}
+
+}  // namespace
+
+const std::vector<ImageConfig>& writable_configs() {
+  static const std::vector<ImageConfig> configs = make_configs();
+  return configs;
+}
+
+void create_image(FileSystem& files, const std::string& path, const std::string& format, uint64_t size, const OptionMap& options) {
+  CreateOptions how;
+  how.options = options;
+  how.file_system = &files;
+  Image::create(path, format, size, how).close();
+}
+
+ShadowDisk TestDisk::make_parent(const ImageConfig& config, MemoryFileSystem& files) {
+  ShadowDisk parent(config.parent_size.value_or(0));
+  if (!config.parent_size) return parent;
+  create_image(files, kParentPath, config.format, *config.parent_size);
+  OpenOptions how;
+  how.access = Access::read_write;
+  how.format = config.format;
+  how.file_system = &files;
+  Image image = Image::open(kParentPath, how);
+  const std::vector<std::byte> data = pattern(0, 1000000, static_cast<size_t>(*config.parent_size));
+  image.write_at(0, data);
+  image.close();
+  parent.write(0, data);
+  return parent;
+}
+
+TestDisk::TestDisk(const ImageConfig& config)
+    : config_(config), files_(std::make_unique<MemoryFileSystem>()), parent_(make_parent(config, *files_)), model_(config.size, parent_) {
+  Image::create(kPath, config.format, config.size, create_options()).close();
+}
+
+CreateOptions TestDisk::create_options() {
+  CreateOptions how;
+  how.options = config_.options;
+  how.file_system = through != nullptr ? through : files_.get();
+  if (config_.parent_size) {
+    how.parent = "base.img";
+    how.parent_format = config_.format;
+  }
+  return how;
+}
+
+OpenOptions TestDisk::open_options(Access access) {
+  OpenOptions how;
+  how.access = access;
+  how.format = config_.format;
+  how.file_system = through != nullptr ? through : files_.get();
+  return how;
+}
+
+Image TestDisk::open(Access access) { return Image::open(kPath, open_options(access)); }
+
+Image TestDisk::open(const OpenOptions& options) { return Image::open(kPath, options); }
+
+std::vector<std::pair<std::string, std::vector<std::byte>>> TestDisk::snapshot() const {
+  std::vector<std::pair<std::string, std::vector<std::byte>>> all;
+  for (const std::string& path : files_->paths()) all.emplace_back(path, files_->find(path)->contents());
+  return all;
+}
+
+std::string describe(const CheckReport& report) {
+  std::string text;
+  for (const Finding& finding : report.findings) text += std::string(severity_name(finding.severity)) + ": " + finding.message + "\n";
+  return text;
+}
+
+std::string damages(Image& image, bool data) {
+  if (!image.format().can.check) return {};
+  CheckOptions options;
+  options.data = data;
+  const CheckReport report = image.check(options);
+  return report.damages == 0 ? std::string() : describe(report);
+}
+
+}  // namespace varve::test

@@ -1,0 +1,183 @@
+#include "support/power_cut.h"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace varve::test {
+
+namespace {
+
+constexpr uint64_t kSector = 512;
+constexpr size_t kAllSubsetsUpTo = 10;  // writes in an epoch
+constexpr size_t kSampledSubsets = 256;
+
+void put(std::vector<std::byte>& file, uint64_t offset, ConstBytes data) {
+  if (file.size() < offset + data.size()) file.resize(static_cast<size_t>(offset + data.size()));
+  std::copy(data.begin(), data.end(), file.begin() + static_cast<ptrdiff_t>(offset));
+}
+
+}  // namespace
+
+PowerCuts::PowerCuts(FileSet base, std::vector<StorageEvent> log, Rng& rng) : durable_(std::move(base)), log_(std::move(log)), rng_(rng) {}
+
+void PowerCuts::enumerate(std::set<Hash>& distinct, const Promise& promise, const Visit& visit) {
+  distinct_ = &distinct;
+  promise_ = &promise;
+  visit_ = &visit;
+  FileSet now = durable_;
+  for (size_t i = 0; i < log_.size(); ++i) {
+    if (log_[i].kind == StorageEvent::Kind::publish) continue;
+    if (log_[i].kind != StorageEvent::Kind::flush) {
+      pending_.push_back(widen(log_[i], now, i));
+      continue;
+    }
+    cut_before(i);
+    complete_flush(log_[i].file);
+    window_begin_ = i + 1;
+  }
+  cut_before(log_.size());
+}
+
+void PowerCuts::complete_flush(size_t file) {
+  std::vector<Unit> still_pending;
+  for (Unit& unit : pending_) {
+    if (unit.file == file) {
+      apply(durable_, unit);
+    } else {
+      still_pending.push_back(std::move(unit));
+    }
+  }
+  pending_ = std::move(still_pending);
+}
+
+PowerCuts::Unit PowerCuts::widen(const StorageEvent& event, FileSet& now, size_t position) {
+  std::vector<std::byte>& file = now.at(event.file);
+  Unit unit{event.kind == StorageEvent::Kind::resize, event.file, event.offset, {}, file.size(), position};
+  if (unit.resize) {
+    file.resize(static_cast<size_t>(event.offset));
+    return unit;
+  }
+  if (event.kind == StorageEvent::Kind::punch) {
+    const uint64_t end = std::min<uint64_t>(file.size(), event.offset + event.length);
+    put(file, event.offset, std::vector<std::byte>(static_cast<size_t>(end - std::min(end, event.offset))));
+  } else {
+    put(file, event.offset, event.data);
+  }
+  const uint64_t begin = event.offset / kSector * kSector;
+  const uint64_t end = std::min<uint64_t>((event.offset + event.length + kSector - 1) / kSector * kSector, file.size());
+  unit.offset = begin;
+  unit.data.assign(file.begin() + static_cast<ptrdiff_t>(begin), file.begin() + static_cast<ptrdiff_t>(end));
+  return unit;
+}
+
+void PowerCuts::apply(FileSet& files, const Unit& unit) {
+  if (unit.resize) {
+    files[unit.file].resize(static_cast<size_t>(unit.offset));
+  } else {
+    put(files[unit.file], unit.offset, unit.data);
+  }
+}
+
+void PowerCuts::apply_torn(FileSet& files, const Unit& unit, const Mask& sectors) {
+  for (size_t i = 0; i < sectors.size(); ++i) {
+    if (!sectors[i]) continue;
+    const size_t from = i * kSector;
+    const size_t n = std::min<size_t>(kSector, unit.data.size() - from);
+    put(files[unit.file], unit.offset + from, ConstBytes(unit.data).subspan(from, n));
+  }
+}
+
+void PowerCuts::cut_before(size_t position) {
+  prefixes(position);
+  subsets(position);
+  torn();
+  sizes();
+  ++window_;
+}
+
+void PowerCuts::prefixes(size_t position) {
+  FileSet files = durable_;
+  for (size_t i = 0; i <= pending_.size(); ++i) {
+    emit(files, i < pending_.size() ? pending_[i].position : position, "the first " + std::to_string(i) + " writes");
+    if (i < pending_.size()) apply(files, pending_[i]);
+  }
+}
+
+void PowerCuts::keep(const Mask& chosen, size_t position, const std::string& name) {
+  FileSet files = durable_;
+  for (size_t i = 0; i < chosen.size(); ++i)
+    if (chosen[i]) apply(files, pending_[i]);
+  emit(std::move(files), position, name);
+}
+
+void PowerCuts::subsets(size_t position) {
+  const size_t n = pending_.size();
+  for (size_t i = 0; i < n; ++i) {
+    Mask mask(n, true);
+    mask[i] = false;
+    keep(mask, position, "without write " + std::to_string(i));
+    mask.flip();
+    keep(mask, position, "only write " + std::to_string(i));
+  }
+  const bool all = n <= kAllSubsetsUpTo;
+  const uint64_t rounds = all ? uint64_t{1} << n : kSampledSubsets;
+  for (uint64_t round = 0; round < rounds; ++round) {
+    Mask mask(n);
+    for (size_t i = 0; i < n; ++i) mask[i] = all ? ((round >> i) & 1) != 0 : rng_.one_in(2);
+    keep(mask, position, "subset " + std::to_string(round));
+  }
+}
+
+void PowerCuts::torn() {
+  FileSet files = durable_;
+  for (size_t i = 0; i < pending_.size(); ++i) {
+    const Unit& unit = pending_[i];
+    const size_t sectors = (unit.data.size() + kSector - 1) / kSector;
+    const size_t split = static_cast<size_t>(rng_.between(1, std::max<size_t>(sectors, 2) - 1));
+    for (int variant = 0; variant < 4 && sectors > 1; ++variant) {
+      Mask mask(sectors);
+      for (size_t s = 0; s < sectors; ++s) mask[s] = variant == 0 ? s < split : variant == 1 ? s >= split : rng_.one_in(2);
+      FileSet state = files;
+      apply_torn(state, unit, mask);
+      emit(std::move(state), unit.position + 1, "write " + std::to_string(i) + " torn, variant " + std::to_string(variant));
+    }
+    apply(files, unit);
+  }
+}
+
+void PowerCuts::sizes() {
+  FileSet files = durable_;
+  for (size_t i = 0; i < pending_.size(); ++i) {
+    const Unit& unit = pending_[i];
+    const size_t size_before = files[unit.file].size();
+    FileSet with_size = files;
+    apply(files, unit);
+    if (unit.resize || files[unit.file].size() <= size_before) continue;
+    with_size[unit.file].resize(files[unit.file].size());
+    emit(std::move(with_size), unit.position + 1, "write " + std::to_string(i) + " left its size without its data");
+    FileSet with_data = files;
+    with_data[unit.file].resize(size_before);
+    emit(std::move(with_data), unit.position + 1, "write " + std::to_string(i) + " left its data without its size");
+  }
+}
+
+void PowerCuts::emit(FileSet files, size_t position, const std::string& name) {
+  XXH3_state_t hash;
+  XXH3_128bits_reset(&hash);
+  for (const auto& file : files) {
+    const uint64_t size = file.size();
+    XXH3_128bits_update(&hash, &size, sizeof size);
+    XXH3_128bits_update(&hash, file.data(), file.size());
+  }
+  position = std::max(position, window_begin_);
+  const XXH128_hash_t digest = XXH3_128bits_digest(&hash);
+  const Hash key = {digest.high64, digest.low64};
+  if (!visited_.insert({key, (*promise_)(position)}).second) return;
+  distinct_->insert(key);
+  (*visit_)({std::move(files), position, "window " + std::to_string(window_) + ", " + name});
+}
+
+}  // namespace varve::test
