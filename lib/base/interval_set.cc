@@ -16,7 +16,7 @@ IntervalSet::Map::const_iterator IntervalSet::first_ending_after(uint64_t offset
 std::optional<Interval> IntervalSet::find_overlap(uint64_t offset, uint64_t length) const {
   const uint64_t end = checked_add(offset, length, "the end of a range");
   const auto it = first_ending_after(offset);
-  if (it == ends_.end() || it->first >= end) return std::nullopt;
+  if (length == 0 || it == ends_.end() || it->first >= end) return std::nullopt;
   const uint64_t begin = std::max(offset, it->first);
   return Interval{begin, std::min(end, it->second) - begin};
 }

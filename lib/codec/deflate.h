@@ -1,20 +1,23 @@
 // Deflate in the zlib format [RFC 1950, RFC 1951].
 //
-// Two engines do the same: libdeflate where it was there at build time, else zlib. Levels are zlib's, as users know them: a level
-// promises about zlib's size, and libdeflate's own level is the fastest that keeps it (within 1 %); 7 to 9 ask for size, so they get no
-// more than zlib's. Measured over 64 KiB blocks, one thread of a busy two-core machine (zlib 1.2.13, libdeflate 1.14). "so": every 40th
-// block of /usr/lib/x86_64-linux-gnu/*.so*; "usr": every 60th block of 1.1 GiB of /usr files, each result padded as a VMDK grain is.
+// Two engines do the same: libdeflate where it was there at build time, else zlib. Levels are zlib's, as users know them, and stand for
+// zlib's sizes: libdeflate's own level is the fastest that keeps a VMDK file within 1 % of zlib's. 7 to 9 ask for size, so they are
+// never larger; 9 is as small as zlib's time for it allows.
 //
-//     level  zlib: so ratio  MB/s  usr ratio  MB/s  inflate |  libdeflate: so ratio  MB/s  usr ratio  MB/s  inflate | size so / usr
-//     1            2.680     75                       249  |  1            2.693    158   2.242     169      581  |  0.995 /
-//     2            2.740     75                       273  |  2            2.848    112   2.291     115      582  |  0.962 /
-//     3            2.786     53                       254  |  2                                                  |  0.978 /
-//     4            2.853     49    2.294       49     262  |  2                                                  |  1.002 / 1.001
-//     5            2.902     41    2.322       44     281  |  3            2.872    100   2.305     102      586  |  1.011 / 1.007
-//     6            2.927     25    2.335       35     258  |  4            2.891     87   2.315     104      549  |  1.012 / 1.008
-//     7            2.933     20                       259  |  5            2.944     68   2.339      92      566  |  0.996 /
-//     8            2.939     12                       261  |  6            2.960     62   2.349      75      598  |  0.993 /
-//     9            2.940      8                       258  | 10            3.052      9                      514  |  0.963 /
+// Measured over 64 KiB blocks, one thread of a busy two-core machine, zlib 1.2.13 and libdeflate 1.14. "usr": every 90th block of
+// 1.1 GiB of /usr files, each result padded as a VMDK grain is; "so": every 40th block of /usr/lib/x86_64-linux-gnu/*.so*, not padded.
+// Ratios are input over output; MB/s are of input, compressed and (in brackets) decompressed.
+//
+//     level |  zlib: usr ratio, MB/s    so ratio, MB/s |  libdeflate level: usr ratio, MB/s    so ratio, MB/s |  its size: usr, so
+//       1   |  2.161   75 (306)    2.680   75 (249)    |   1   2.200  145 (584)    2.693  158 (581)           |  0.982  0.995
+//       2   |  2.192   71 (314)    2.740   75 (273)    |   2   2.246   91 (526)    2.848  112 (582)           |  0.976  0.962
+//       3   |  2.213   62 (326)    2.786   53 (254)    |   2   2.246   91 (526)    2.848  112 (582)           |  0.986  0.978
+//       4   |  2.249   51 (292)    2.853   49 (262)    |   2   2.246   91 (526)    2.848  112 (582)           |  1.002  1.002
+//       5   |  2.277   46 (314)    2.902   41 (281)    |   3   2.260   85 (534)    2.872  100 (586)           |  1.008  1.011
+//       6   |  2.288   31 (305)    2.927   25 (258)    |   4   2.268   85 (536)    2.891   87 (549)           |  1.009  1.012
+//       7   |  2.292   27 (308)    2.933   20 (259)    |   5   2.292   70 (559)    2.944   68 (566)           |  1.000  0.996
+//       8   |  2.296   15 (283)    2.939   12 (261)    |   6   2.304   64 (600)    2.960   62 (598)           |  0.997  0.993
+//       9   |  2.297    9 (288)    2.940    8 (258)    |  10   2.345   11 (557)    3.052    9 (514)           |  0.980  0.963
 #ifndef VARVE_CODEC_DEFLATE_H
 #define VARVE_CODEC_DEFLATE_H
 
