@@ -49,7 +49,8 @@ class SparseExtent final : public ExtentDriver {
  public:
   /// Opens an uncompressed extent; `header` was parsed against `file`.
   SparseExtent(std::shared_ptr<Storage> file, const SparseHeader& header, const SparseMode& mode);
-  /// A new one in an empty file that nobody reads before close(): nothing needs an order but the header, which comes last.
+  /// A new one in an empty file that nobody reads before close(), and that whoever publishes it flushes: nothing needs an order
+  /// but the header, which comes last.
   SparseExtent(std::shared_ptr<Storage> file, const SparseLayout& layout, const SparseMode& mode);
   ~SparseExtent() override;
 
@@ -98,7 +99,8 @@ class SparseExtent final : public ExtentDriver {
   void check_structures() const;
   void write_header(bool unclean);
   void write_batch(const TableBatch& batch);
-  void flush_new();
+  void write_new_tables();
+  void close_new();
   void free_given_up(const std::vector<SectorRange>& ranges);
 
   const std::shared_ptr<Storage> file_;

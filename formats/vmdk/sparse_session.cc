@@ -87,6 +87,11 @@ void SparseExtent::write_header(bool unclean) {
 }
 
 void SparseExtent::flush() {
+  if (fresh_) {
+    write_new_tables();
+    file_->flush();
+    return;
+  }
   const std::lock_guard lock(flush_mutex_);
   if (!in_session_.load(std::memory_order_acquire)) return;
   std::vector<SectorRange> given_up;
@@ -118,13 +123,6 @@ void SparseExtent::flush() {
 
 void SparseExtent::write_batch(const TableBatch& batch) {
   tables_->write_created(batch);
-  if (fresh_) {
-    // Nobody can read the file before it is published.
-    tables_->write(batch, TableCopy::redundant);
-    tables_->write(batch, TableCopy::primary);
-    file_->flush();
-    return;
-  }
   file_->flush();  // no table may name a grain that is not on the medium
   tables_->write(batch, TableCopy::redundant);
   if (tables_->directory().has_redundant()) file_->flush();  // one copy of each table is whole at any time
@@ -138,7 +136,7 @@ void SparseExtent::free_given_up(const std::vector<SectorRange>& ranges) {
 
 void SparseExtent::close() {
   if (fresh_) {
-    flush_new();
+    close_new();
     return;
   }
   if (!in_session_.load(std::memory_order_acquire)) return;
@@ -149,16 +147,30 @@ void SparseExtent::close() {
   in_session_.store(false, std::memory_order_release);
 }
 
+/// Nobody reads a new file before it is published, and publication flushes it: its tables need no order.
+void SparseExtent::write_new_tables() {
+  const std::lock_guard lock(flush_mutex_);
+  if (tables_->changed_bytes() == 0) return;
+  const TableBatch batch = tables_->take([this](uint64_t sectors) { return allocate(sectors); });
+  try {
+    tables_->write(batch, TableCopy::redundant);
+    tables_->write(batch, TableCopy::primary);
+  } catch (...) {
+    tables_->finish(batch, false);
+    throw;
+  }
+  tables_->finish(batch, true);
+}
+
 /// The header comes last: a file without one is no image.
-void SparseExtent::flush_new() {
+void SparseExtent::close_new() {
   if (!in_session_.load(std::memory_order_acquire)) return;
   file_->resize(std::max(file_->size(), next_sector_ * kSectorSize));
   tables_->directory().write_all(*file_, TableCopy::redundant);
   tables_->directory().write_all(*file_, TableCopy::primary);
-  data_written_.store(true, std::memory_order_release);
-  flush();
+  write_new_tables();
+  free_given_up(given_up_);
   file_->write_at(0, bytes_of(encode(header_)));
-  file_->flush();
   in_session_.store(false, std::memory_order_release);
 }
 

@@ -160,7 +160,11 @@ void SparseExtent::undo_allocation(uint32_t sector, uint64_t sectors) {
 }
 
 void SparseExtent::bound_changed_tables() {
-  if (tables_->changed_bytes() > mode_.limits.metadata_bytes / 4) flush();
+  if (tables_->changed_bytes() <= mode_.limits.metadata_bytes / 4) return;
+  if (fresh_)
+    write_new_tables();
+  else
+    flush();
 }
 
 }  // namespace varve::vmdk

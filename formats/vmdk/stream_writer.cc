@@ -212,12 +212,8 @@ void StreamWriter::close() {
   std::vector<std::byte> end;
   append_end(end);
   file_->write_at(offset, end);
-  if (!parameters_.append_only) {
-    file_->flush();
-    // Last: a file without a header is no image.
-    file_->write_at(0, front());
-    file_->flush();
-  }
+  // Last: a file without a header is no image. Whoever publishes it flushes.
+  if (!parameters_.append_only) file_->write_at(0, front());
   closed_ = true;
 }
 
