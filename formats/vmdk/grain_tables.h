@@ -59,8 +59,8 @@ struct TableBatch {
   bool empty() const { return items.empty(); }
 };
 
-/// Thread-safe. mutex_ covers all members but the constant ones; it is held while tables are read, never over a grain's I/O, and no
-/// other lock is taken under it.
+/// Thread-safe. mutex_ covers all members but the constant ones; it is held while tables are read, never over a grain's I/O. Under
+/// it no other lock is taken but the one that take()'s `allocate` takes.
 class GrainTables {
  public:
   /// `cache_bytes`: what clean and changed pages together may take before clean ones are dropped.

@@ -43,8 +43,8 @@ struct SparseLayout {
 /// `descriptor_sectors` are kept free from sector 1 on; 0 for none. Throws limit where a sparse extent can't be that large.
 SparseLayout lay_out_sparse(uint64_t size, uint64_t grain_sectors, uint64_t descriptor_sectors, bool zeroed_grains);
 
-/// Thread-safe as ExtentDriver says. Lock order: flush_mutex_, then session_mutex_, then space_mutex_; the tables' own lock is innermost.
-/// Claims (grain_claims.h) are taken with none of them held.
+/// Thread-safe as ExtentDriver says. Lock order: flush_mutex_ or session_mutex_, then the tables' own lock, then space_mutex_. Claims
+/// (grain_claims.h) are taken with none of them held; under a claim any of them may be taken.
 class SparseExtent final : public ExtentDriver {
  public:
   /// Opens an uncompressed extent; `header` was parsed against `file`.
@@ -61,6 +61,7 @@ class SparseExtent final : public ExtentDriver {
   uint64_t size() const override { return header_.capacity_bytes(); }
   uint64_t granularity() const override { return header_.grain_bytes(); }
   bool writable() const override { return mode_.writable; }
+  void prepare_write() override;
   void read_at(uint64_t offset, MutableBytes out) override;
   void write_at(uint64_t offset, ConstBytes data) override;
   bool zero(uint64_t offset, uint64_t length) override;
@@ -115,6 +116,7 @@ class SparseExtent final : public ExtentDriver {
   std::atomic<bool> data_written_{false};
 
   std::mutex session_mutex_;
+  std::atomic<bool> examined_{false};  ///< fit to be written to
   std::atomic<bool> in_session_{false};
 
   std::mutex space_mutex_;

@@ -21,12 +21,24 @@ Error damaged(std::string what) {
 }  // namespace
 
 /// Once, before the first change: an extent that contradicts itself is never written to.
-void SparseExtent::begin_session() {
-  if (in_session_.load(std::memory_order_acquire)) return;
+void SparseExtent::prepare_write() {
+  if (fresh_ || examined_.load(std::memory_order_acquire)) return;
   const std::lock_guard lock(session_mutex_);
-  if (in_session_.load(std::memory_order_relaxed)) return;
+  if (examined_.load(std::memory_order_relaxed)) return;
+  if (header_.version >= 3) {
+    throw Error(Errc::unsupported, "the extent is under changed block tracking, whose map a write here would make wrong")
+        .hint("convert the image, or switch tracking off where it was switched on");
+  }
   check_structures();
   claim_existing_grains();
+  examined_.store(true, std::memory_order_release);
+}
+
+void SparseExtent::begin_session() {
+  if (in_session_.load(std::memory_order_acquire)) return;
+  prepare_write();
+  const std::lock_guard lock(session_mutex_);
+  if (in_session_.load(std::memory_order_relaxed)) return;
   // After a crash one copy of a table may be newer than the other: make them equal with the first flush.
   if (header_.unclean) tables_->reconcile();
   write_header(true);

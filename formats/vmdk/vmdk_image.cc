@@ -56,7 +56,8 @@ void VmdkImage::split(uint64_t offset, uint64_t length, const std::function<void
 }
 
 void VmdkImage::require_writable(const ImagePart& part) const {
-  if (part.may_write()) return;
+  // The driver is asked before the CID changes: children need not notice a write that is refused.
+  if (part.may_write()) return part.driver->prepare_write();
   throw Error(Errc::permission,
               "the extent \"" + part.line.name + "\" is marked " + std::string(extent_access_name(part.line.access)) + " in the descriptor")
       .hint("write to a child or a copy of the disk");
@@ -100,6 +101,7 @@ void VmdkImage::discard(uint64_t offset, uint64_t length) {
     const uint64_t begin = align_up(at, unit);
     const uint64_t end = at + count == part.size ? at + count : align_down(at + count, unit);
     if (begin >= end) return;
+    part.driver->prepare_write();
     before_change();
     part.driver->discard(begin, end - begin);
   });

@@ -225,6 +225,26 @@ TEST_CASE("a parent that was written to is no longer its child's parent, and a w
   CHECK_ERRC(Image::open(dir / "child.vmdk"), Errc::corrupt);
 }
 
+TEST_CASE("MEM-19: a write that is refused leaves every byte of the image as it was, the CID too") {
+  const test::TempDir dir;
+  Image made = Image::create(dir / "x.vmdk", "vmdk", 1 << 20, {});
+  made.write_at(0, std::vector<std::byte>(4 << 16, std::byte{1}));
+  finish(std::move(made));
+  std::fstream file(dir / "x.vmdk", std::ios::binary | std::ios::in | std::ios::out);
+  const auto before_edit = file_bytes(dir / "x.vmdk");
+  const auto header = vmdk::parse_sparse_header(before_edit, before_edit.size(), Limits{});
+  // The second grain shares the place of the first.
+  const uint64_t table = uint64_t{load<le32>(before_edit, header.gd_sector * 512)} * 512;
+  file.seekp(static_cast<std::streamoff>(table + 4));
+  file.write(reinterpret_cast<const char*>(before_edit.data() + table), 4);
+  file.close();
+  const auto before = file_bytes(dir / "x.vmdk");
+  Image image = open_for_writing(dir / "x.vmdk");
+  CHECK_ERRC(image.write_at(300000, std::vector<std::byte>(512)), Errc::corrupt);
+  finish(std::move(image));
+  CHECK(file_bytes(dir / "x.vmdk") == before);
+}
+
 TEST_CASE("what can't be made is refused before anything is") {
   const test::TempDir dir;
   const auto create = [&](uint64_t size, const std::string& options, const std::string& parent = "") {
