@@ -145,7 +145,7 @@ const Command& check_command() {
                      {kCheckDamaged, "damaged"},
                      {kCheckLeaks, "no damage, but space that nothing refers to"},
                      {kCheckUnsupported, "this format has nothing to check"}},
-      .examples = {"varve check disk.vmdk", "varve check --data --json disk.vmdk", "varve check --repair=safe disk.vmdk"},
+      .examples = {"varve check disk.vmdk", "varve check --data --json disk.vmdk", "varve check -f vmdk --repair=safe disk.vmdk"},
       .run = run,
   };
   return command;

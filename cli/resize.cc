@@ -63,8 +63,7 @@ const Command& resize_command() {
           "Gives the disk the new SIZE or, with a sign, adds SIZE to it or takes SIZE away. What is new reads as zeros. Partitions and "
           "file systems "
           "inside are not touched: grow them afterwards, and shrink them before.\n\n"
-          "An image is written in place only if its format is certain: raw needs '-f raw', since a guest decides what a raw disk looks "
-          "like.",
+          "An image is written in place only if its format is certain. Give it with -f: what an image looks like may be its guest's doing.",
       .options = option_rows({{format_option(), {0, "shrink", "", "allow a smaller size; what lies beyond it is lost"}},
                               parent_options(),
                               reference_options(),
@@ -73,7 +72,7 @@ const Command& resize_command() {
       .max_operands = 2,
       .signed_operands = true,
       .exit_codes = {},
-      .examples = {"varve resize disk.vmdk +10G", "varve resize -f raw --shrink disk.raw 20G"},
+      .examples = {"varve resize -f vmdk disk.vmdk +10G", "varve resize -f raw --shrink disk.raw 20G"},
       .run = run,
   };
   return command;

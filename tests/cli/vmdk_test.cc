@@ -21,6 +21,12 @@ void overwrite(const std::string& path, size_t offset, const std::string& bytes)
   write_file(path, contents);
 }
 
+uint64_t le_at(const std::string& bytes, size_t offset, size_t size) {
+  uint64_t value = 0;
+  for (size_t i = size; i-- > 0;) value = value << 8 | static_cast<unsigned char>(bytes.at(offset + i));
+  return value;
+}
+
 }  // namespace
 
 TEST_CASE("convert goes to every subformat and back") {
@@ -84,6 +90,40 @@ TEST_CASE("check of a file too damaged to be opened exits 2, in one line and as 
   CHECK(is_one_line_error(text));
   CHECK(json_of(tool({"check", "-f", "vmdk", "--json", image})).at("result") == "damaged");
   CHECK(tool({"info", "-f", "vmdk", image}).exit_code == 1);
+}
+
+TEST_CASE("check exits 2 for damage and names the place; --repair=safe mends what it can") {
+  const TempDir dir;
+  const std::string image = sparse_image(dir);
+  // The first entry of the primary table is torn; its copy is whole.
+  const std::string bytes = read_file(image);
+  const uint64_t directory = le_at(bytes, 56, 8) * 512;
+  const uint64_t table = le_at(bytes, directory, 4) * 512;
+  overwrite(image, table, "\xff\xff\xff\x7f");
+  const RunResult damaged = tool({"check", image});
+  INFO(damaged.out << damaged.err);
+  CHECK(damaged.exit_code == 2);
+  CHECK(contains(damaged.out, "damage"));
+  const Json document = json_of(tool({"check", "--json", image}));
+  CHECK(document.at("result") == "damaged");
+  REQUIRE(!document.at("findings").empty());
+  CHECK(keys_of(document.at("findings")[0]) ==
+        std::vector<std::string>{"disk_length", "disk_offset", "file_offset", "message", "repaired", "severity"});
+  const RunResult repaired = tool({"check", "-f", "vmdk", "--repair=safe", image});
+  INFO(repaired.out << repaired.err);
+  CHECK(repaired.exit_code == 0);
+  CHECK(tool({"check", image}).exit_code == 0);
+  CHECK(tool({"compare", dir / "data.raw", image}).exit_code == 0);
+}
+
+TEST_CASE("space that nothing refers to is 3, not damage") {
+  const TempDir dir;
+  const std::string image = sparse_image(dir);
+  write_file(image, read_file(image) + noise(65536, 9));
+  const RunResult result = tool({"check", image});
+  INFO(result.out << result.err);
+  CHECK(result.exit_code == 3);
+  CHECK(json_of(tool({"check", "--json", image})).at("result") == "leaks");
 }
 
 TEST_CASE("a delta takes its parent's size, shows it, and reads through it") {
