@@ -148,9 +148,9 @@ def time_job(job, varve, folder, runs, durable):
     return results
 
 
-def print_times(jobs, varve, folder, runs):
+def print_times(jobs, varve, folder, runs, modes):
     memory, sizes = [], []
-    for durable in (False, True):
+    for durable in modes:
         print("\n" + ("durable: our default against qemu-img -t writeback" if durable else
                       "unsynced: --sync=none against qemu-img's default cache mode"))
         print(f"{'job':36} {'varve':>8} {'qemu-img':>9} {'(with)':>10} {'ratio':>6}  target")
@@ -198,6 +198,7 @@ def main():
     parser.add_argument("--varve", default="build/cli/varve", help="the tool to measure")
     parser.add_argument("--runs", type=int, default=5, help="runs of each; the best counts (5)")
     parser.add_argument("--dir", default="build/bench", help="where disks are made and kept for the next time (build/bench)")
+    parser.add_argument("--only", choices=["unsynced", "durable"], help="one of the two tables")
     parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"of {', '.join(JOBS)}, large; all if none is named")
     arguments = parser.parse_args()
     unknown = [name for name in arguments.jobs if name not in JOBS and name != "large"]
@@ -208,7 +209,8 @@ def main():
     jobs = [JOBS[name] for name in names if name in JOBS]
     prepare(folder, jobs)
     if jobs:
-        print_times(jobs, varve, folder, arguments.runs)
+        modes = {"unsynced": [False], "durable": [True]}.get(arguments.only, [False, True])
+        print_times(jobs, varve, folder, arguments.runs, modes)
     if "large" in names:
         print_large(varve, folder, arguments.runs)
 
