@@ -256,7 +256,8 @@ void SparseCheck::look() {
   first_pass();
   second_pass();
   find_leaks();
-  if (header_.compressed()) report_.allocated_bytes += file_->size();
+  // How long each compressed grain is, only its marker knows.
+  if (header_.compressed()) report_.allocated_bytes += file_->size() - std::min(file_->size(), header_.overhead_bytes());
   check_unclean();
 }
 

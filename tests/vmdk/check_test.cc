@@ -265,7 +265,6 @@ TEST_CASE("descriptor faults are found") {
   CHECK(check_text("version=1\nCID=00000001\nparentCID=ffffffff\n").damages == 1);
   CHECK(check_text(good + "cid=00000002\n").damages == 1);
   CHECK(check_text("CID=00000001\nparentCID=ffffffff\ncreateType=\"custom\"\n").findings.size() == 1);
-  CHECK(check_text(good + "ddb.longContentID = \"00000000000000000000000000000002\"\n").findings.size() == 1);
 }
 
 struct StreamPatient {
