@@ -10,8 +10,6 @@
 namespace varve::vmdk {
 namespace {
 
-constexpr uint64_t kUnit = uint64_t{1} << 20;  // not smaller than the largest grain
-
 /// Grains of one piece that are alike.
 struct Run {
   uint64_t first = 0;  ///< grain, counted from the piece's start
@@ -28,7 +26,7 @@ struct SparsePiece final : BulkPiece {
 
 }  // namespace
 
-uint64_t SparseBulkWriter::unit() const { return kUnit; }
+uint64_t SparseBulkWriter::unit() const { return extent_.header().grain_bytes(); }
 
 std::unique_ptr<BulkPiece> SparseBulkWriter::encode(uint64_t offset, ConstBytes data) {
   auto piece = std::make_unique<SparsePiece>();

@@ -10,8 +10,6 @@
 namespace varve::vmdk {
 namespace {
 
-constexpr uint64_t kUnit = uint64_t{1} << 20;  // not smaller than the largest grain
-
 /// Compressed grains of one run of the disk, as they will lie in the file.
 struct StreamPiece final : BulkPiece {
   struct Grain {
@@ -116,7 +114,7 @@ Extent StreamWriter::extent_at(uint64_t offset, uint64_t limit) {
 
 // ---- grains ------------------------------------------------------------------------------------------
 
-uint64_t StreamWriter::unit() const { return kUnit; }
+uint64_t StreamWriter::unit() const { return header_.grain_bytes(); }
 
 std::unique_ptr<BulkPiece> StreamWriter::encode(uint64_t offset, ConstBytes data) {
   auto piece = std::make_unique<StreamPiece>();
@@ -135,7 +133,7 @@ std::unique_ptr<BulkPiece> StreamWriter::encode(uint64_t offset, ConstBytes data
     }
     const uint64_t number = (offset + at) / grain_bytes;
     if (piece->sections.empty() || piece->sections.back().grains.back().number / header_.gtes_per_gt != number / header_.gtes_per_gt)
-      piece->sections.emplace_back().stored.reserve(std::min<uint64_t>(data.size() - at, kUnit) / 2);
+      piece->sections.emplace_back().stored.reserve((data.size() - at) / 2);
     StreamPiece::Section& section = piece->sections.back();
     section.grains.push_back({number, append_grain(section.stored, (offset + at) / kSectorSize, grain, *deflater)});
   }

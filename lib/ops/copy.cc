@@ -13,7 +13,7 @@ namespace ops {
 
 namespace {
 
-constexpr unsigned kMostThreads = 64;  // each has an item of about 1 MiB, and as much again when it is encoded: below 256 MiB in all
+constexpr unsigned kMostThreads = 64;  // each has an item of 1 MiB at most, and as much again when it is encoded: below 256 MiB in all
 
 /// The storage in which the whole disk lies at its own offsets; nullptr if a parent or the format stands between.
 Storage* flat_storage(Image& image) {

