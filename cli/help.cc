@@ -28,12 +28,12 @@ std::string option_syntax(const Option& option) {
 std::vector<std::pair<int, std::string>> exit_codes_of(const Command& command) {
   std::vector<std::pair<int, std::string>> codes = {
       {kDone, "done"}, {kFailed, "failed"}, {kUsage, "the command line is wrong"}, {130, "stopped by SIGINT"}, {143, "stopped by SIGTERM"}};
-  for (const auto& [code, meaning] : command.exit_codes) {
-    const auto same = std::find_if(codes.begin(), codes.end(), [&](const auto& row) { return row.first == code; });
+  for (const auto& own : command.exit_codes) {
+    const auto same = std::find_if(codes.begin(), codes.end(), [&](const auto& row) { return row.first == own.first; });
     if (same != codes.end()) {
-      same->second = meaning;
+      same->second = own.second;
     } else {
-      codes.emplace_back(code, meaning);
+      codes.emplace_back(own);
     }
   }
   std::sort(codes.begin(), codes.end());
