@@ -4,6 +4,7 @@
 #include <charconv>
 #include <map>
 
+#include "base/text.h"
 #include "varve/error.h"
 #include "vmdk/text_encoding.h"
 
@@ -46,7 +47,7 @@ bool Descriptor::recognise(ConstBytes head) {
   for (int i = 0; i < kMaxLinesBeforeTitle && !text.empty(); ++i) {
     const std::string_view line = take_line(text);
     if (is_title(line)) return true;
-    const std::string_view words = trimmed(line);
+    const std::string_view words = trim(line);
     if (!words.empty() && words.front() != '#') return false;
   }
   return false;
@@ -54,15 +55,15 @@ bool Descriptor::recognise(ConstBytes head) {
 
 Descriptor::Line Descriptor::classify(std::string raw) {
   Line line;
-  const std::string_view text = trimmed(raw);
+  const std::string_view text = trim(raw);
   if (text.empty() || text.front() == '#') {
     line.kind = Kind::other;
   } else if (is_extent_line(text)) {
     line.kind = Kind::extent;
   } else if (const size_t equals = raw.find('='); equals != std::string::npos) {
     line.kind = Kind::entry;
-    line.key = lower_case(trimmed(std::string_view(raw).substr(0, equals)));
-    std::string_view value = trimmed(std::string_view(raw).substr(equals + 1));
+    line.key = lower_case(trim(std::string_view(raw).substr(0, equals)));
+    std::string_view value = trim(std::string_view(raw).substr(equals + 1));
     if (value.empty()) value = std::string_view(raw).substr(equals + 1, 0);
     if (value.size() >= 2 && value.front() == '"' && value.find('"', 1) != std::string_view::npos)
       value = value.substr(1, value.rfind('"') - 1);
@@ -109,7 +110,7 @@ std::vector<std::pair<std::string, std::string>> Descriptor::entries() const {
   for (const Line& line : lines_) {
     if (line.kind != Kind::entry) continue;
     const std::string_view raw = line.raw;
-    out.emplace_back(trimmed(raw.substr(0, raw.find('='))), raw.substr(line.value_begin, line.value_length));
+    out.emplace_back(trim(raw.substr(0, raw.find('='))), raw.substr(line.value_begin, line.value_length));
   }
   return out;
 }

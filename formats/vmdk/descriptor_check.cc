@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "base/text.h"
 #include "vmdk/text_encoding.h"
 
 namespace varve::vmdk {
@@ -44,7 +45,7 @@ void check_descriptor(const Descriptor& descriptor, CheckReport& report) {
   if (entries.empty() || lower_case(entries.front().first) != "version") out.note("the first line is not version=N");
   if (!descriptor.has("createType")) out.damage("there is no createType");
   for (const std::string& key : descriptor.duplicate_keys()) out.damage("the key \"" + key + "\" stands more than once");
-  if (!is_utf8(descriptor.text()) && !descriptor.has("encoding")) out.note("names are not UTF-8, and no encoding is given");
+  if (!valid_utf8(descriptor.text()) && !descriptor.has("encoding")) out.note("names are not UTF-8, and no encoding is given");
   check_ids(descriptor, out);
 }
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/checked_math.h"
+#include "base/text.h"
 #include "varve/error.h"
 #include "vmdk/descriptor.h"
 #include "vmdk/structures.h"
@@ -41,7 +42,7 @@ auto look_up(const Table& table, std::string_view word) -> std::optional<decltyp
 
 /// Cuts the first word off `text`.
 std::string_view take_word(std::string_view& text) {
-  text = trimmed(text);
+  text = trim(text);
   const size_t end = std::min(text.find_first_of(" \t"), text.size());
   const std::string_view word = text.substr(0, end);
   text.remove_prefix(end);
@@ -56,12 +57,12 @@ std::optional<uint64_t> number(std::string_view word) {
 }
 
 [[noreturn]] void bad(std::string_view line, const char* what) {
-  throw Error(Errc::corrupt, std::string("extent line with ") + what + ": \"" + std::string(trimmed(line)) + "\"");
+  throw Error(Errc::corrupt, std::string("extent line with ") + what + ": \"" + std::string(trim(line)) + "\"");
 }
 
 /// Cuts a name in quotes off `text`. There is no escape: the name ends at the next quote.
 std::string take_name(std::string_view& text, std::string_view line) {
-  text = trimmed(text);
+  text = trim(text);
   if (text.empty() || text.front() != '"') bad(line, "no file name in quotes");
   const size_t end = text.find('"', 1);
   if (end == std::string_view::npos) bad(line, "a file name without the closing quote");
@@ -87,7 +88,7 @@ std::string_view extent_type_name(ExtentType type) noexcept {
 
 bool is_extent_line(std::string_view line) {
   const std::string_view access = take_word(line);
-  return look_up(kAccesses, access).has_value() && !trimmed(line).starts_with('=');
+  return look_up(kAccesses, access).has_value() && !trim(line).starts_with('=');
 }
 
 ExtentLine parse_extent_line(std::string_view line) {
@@ -104,7 +105,7 @@ ExtentLine parse_extent_line(std::string_view line) {
   const auto type = look_up(kTypes, type_word);
   if (!type) throw Error(Errc::unsupported, "extent type \"" + std::string(type_word) + "\" is not known");
   out.type = *type;
-  if (out.type == ExtentType::zero && trimmed(left).empty()) return out;
+  if (out.type == ExtentType::zero && trim(left).empty()) return out;
   out.name = take_name(left, line);
   const std::string_view before_offset = left;
   if (const auto offset = number(take_word(left))) {
@@ -113,7 +114,7 @@ ExtentLine parse_extent_line(std::string_view line) {
   } else {
     left = before_offset;
   }
-  out.rest = trimmed(left);
+  out.rest = trim(left);
   return out;
 }
 

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <utility>
 
+#include "base/text.h"
+
 namespace varve::vmdk {
 namespace {
 
@@ -62,39 +64,13 @@ class Converter {
   iconv_t handle_;
 };
 
-/// Bytes that continue a sequence begun by `lead`, and the least code point such a sequence may hold.
-std::pair<int, uint32_t> sequence_of(uint8_t lead) {
-  if (lead < 0x80) return {0, 0};
-  if ((lead & 0xe0) == 0xc0) return {1, 0x80};
-  if ((lead & 0xf0) == 0xe0) return {2, 0x800};
-  if ((lead & 0xf8) == 0xf0) return {3, 0x10000};
-  return {-1, 0};
-}
-
 }  // namespace
-
-bool is_utf8(std::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    const auto lead = static_cast<uint8_t>(text[i]);
-    const auto [more, least] = sequence_of(lead);
-    if (more < 0 || text.size() - i <= static_cast<size_t>(more)) return false;
-    uint32_t code = more == 0 ? lead : lead & (0x3fU >> more);
-    for (int k = 1; k <= more; ++k) {
-      const auto next = static_cast<uint8_t>(text[i + static_cast<size_t>(k)]);
-      if ((next & 0xc0) != 0x80) return false;
-      code = code << 6 | (next & 0x3fU);
-    }
-    if (code < least || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) return false;
-    i += static_cast<size_t>(more) + 1;
-  }
-  return true;
-}
 
 std::optional<std::string> text_to_utf8(std::string_view text, std::string_view encoding) {
   const bool ascii = std::all_of(text.begin(), text.end(), [](char c) { return static_cast<uint8_t>(c) < 0x80; });
   if (ascii) return std::string(text);
   const char* set = character_set(encoding);
-  if (set == nullptr) return is_utf8(text) ? std::optional<std::string>(text) : std::nullopt;
+  if (set == nullptr) return valid_utf8(text) ? std::optional<std::string>(text) : std::nullopt;
   Converter converter(set);
   return converter.valid() ? converter.convert(text) : std::nullopt;
 }
@@ -104,13 +80,6 @@ std::string lower_case(std::string_view text) {
   for (char& c : out)
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   return out;
-}
-
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kBlanks = " \t\r\n";
-  const size_t begin = text.find_first_not_of(kBlanks);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(kBlanks) - begin + 1);
 }
 
 }  // namespace varve::vmdk

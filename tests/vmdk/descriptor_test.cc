@@ -177,11 +177,5 @@ TEST_CASE("names are converted from the descriptor's encoding where it is known,
   if (text_to_utf8("\xd6\xd0", "GBK")) CHECK(parse("encoding=\"GBK\"\n").to_utf8("\xd6\xd0") == "\xe4\xb8\xad");
 }
 
-TEST_CASE("UTF-8 is told from what is none") {
-  CHECK(is_utf8("a\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"));
-  for (const char* text : {"\xc3", "\x80", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xff"})
-    CHECK_FALSE(is_utf8(text));
-}
-
 }  // namespace
 }  // namespace varve::vmdk

@@ -69,7 +69,7 @@ class PipeContext final : public DriverContext {
 
  private:
   const std::string path_ = "-";
-  const Limits limits_;
+  const Limits limits_{};
 };
 
 Bytes read_pipe(const Bytes& bytes) {
