@@ -1,13 +1,13 @@
 #include "checksum/crc32c.h"
 
 #include <array>
-
-#include "base/endian.h"
+#include <bit>
+#include <cstring>
 
 #if defined(__x86_64__)
 #include <nmmintrin.h>
-#elif defined(__aarch64__) && defined(__ARM_FEATURE_CRC32)
-#include <arm_acle.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
 #endif
 
 namespace varve {
@@ -34,9 +34,11 @@ constexpr Tables make_tables() {
 
 constexpr Tables kTables = make_tables();
 
+// Eight bytes, the first the lowest.
 uint64_t load64(const std::byte* at) {
   uint64_t value = 0;
   std::memcpy(&value, at, sizeof(value));
+  if constexpr (std::endian::native == std::endian::big) value = __builtin_bswap64(value);
   return value;
 }
 
@@ -54,16 +56,27 @@ bool detect_hardware() { return __builtin_cpu_supports("sse4.2") != 0; }
   return ~narrow;
 }
 
-#elif defined(__aarch64__) && defined(__ARM_FEATURE_CRC32)
+#elif defined(__aarch64__)
 
-bool detect_hardware() { return true; }  // the compiler was told that every processor it builds for has them
+bool detect_hardware() { return (getauxval(AT_HWCAP) & HWCAP_CRC32) != 0; }
+
+// In assembly, because gcc and clang name neither the target nor the intrinsics alike.
+uint32_t add_word(uint32_t crc, uint64_t word) {
+  asm(".arch_extension crc\n\tcrc32cx %w0, %w0, %x1" : "+r"(crc) : "r"(word));
+  return crc;
+}
+
+uint32_t add_byte(uint32_t crc, uint32_t byte) {
+  asm(".arch_extension crc\n\tcrc32cb %w0, %w0, %w1" : "+r"(crc) : "r"(byte));
+  return crc;
+}
 
 uint32_t hardware(ConstBytes bytes, uint32_t seed) {
   const std::byte* at = bytes.data();
   size_t left = bytes.size();
   uint32_t crc = ~seed;
-  for (; left >= 8; left -= 8, at += 8) crc = __crc32cd(crc, load64(at));
-  for (; left > 0; --left, ++at) crc = __crc32cb(crc, std::to_integer<uint8_t>(*at));
+  for (; left >= 8; left -= 8, at += 8) crc = add_word(crc, load64(at));
+  for (; left > 0; --left, ++at) crc = add_byte(crc, std::to_integer<uint32_t>(*at));
   return ~crc;
 }
 
@@ -78,14 +91,16 @@ uint32_t hardware(ConstBytes bytes, uint32_t seed) { return crc32c_portable(byte
 }  // namespace
 
 uint32_t crc32c_portable(ConstBytes bytes, uint32_t seed) {
+  const std::byte* at = bytes.data();
+  size_t left = bytes.size();
   uint32_t crc = ~seed;
-  while (bytes.size() >= 8) {
-    const uint64_t word = load<le64>(bytes) ^ uint64_t { crc };
-    crc = 0;
-    for (size_t k = 0; k < 8; ++k) crc ^= kTables[7 - k][(word >> (8 * k)) & 0xff];
-    bytes = bytes.subspan(8);
+  const auto slice = [](size_t table, uint64_t word, int shift) { return kTables[table][(word >> shift) & 0xff]; };
+  for (; left >= 8; left -= 8, at += 8) {
+    const uint64_t word = load64(at) ^ crc;
+    crc = slice(7, word, 0) ^ slice(6, word, 8) ^ slice(5, word, 16) ^ slice(4, word, 24) ^ slice(3, word, 32) ^ slice(2, word, 40) ^
+          slice(1, word, 48) ^ slice(0, word, 56);
   }
-  for (const std::byte b : bytes) crc = (crc >> 8) ^ kTables[0][(crc ^ std::to_integer<uint32_t>(b)) & 0xff];
+  for (; left > 0; --left, ++at) crc = (crc >> 8) ^ kTables[0][(crc ^ std::to_integer<uint32_t>(*at)) & 0xff];
   return ~crc;
 }
 
