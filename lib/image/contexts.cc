@@ -57,8 +57,14 @@ std::shared_ptr<Storage> ImageCreateContext::add_file(const std::string& name) {
 void ImageCreateContext::publish() {
   for (const auto& pending : further_) pending->storage()->flush();
   file()->flush();
-  for (const auto& pending : further_) pending->publish();
-  if (main_ != nullptr) main_->publish();
+  try {
+    for (const auto& pending : further_) pending->publish();
+    if (main_ != nullptr) main_->publish();
+  } catch (...) {
+    if (main_ != nullptr) main_->withdraw();
+    for (const auto& pending : further_) pending->withdraw();
+    throw;
+  }
 }
 
 }  // namespace varve

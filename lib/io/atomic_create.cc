@@ -50,6 +50,7 @@ class AtomicFile final : public PendingFile {
 
   const std::shared_ptr<Storage>& storage() const override { return storage_; }
   void publish() override;
+  void withdraw() noexcept override;
 
  private:
   UniqueFd open_directory();
@@ -161,6 +162,17 @@ void AtomicFile::publish() {
   }
   published_ = true;
   if (how_.durable) flush_directory();
+}
+
+void AtomicFile::withdraw() noexcept {
+  if (!published_) return;
+  published_ = false;
+  // Only if the name is still this file's.
+  struct stat mine = {};
+  struct stat named = {};
+  const bool same = fstat(fd_, &mine) == 0 && fstatat(directory_.get(), base_.c_str(), &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+                    mine.st_ino == named.st_ino && mine.st_dev == named.st_dev;
+  if (same) static_cast<void>(unlinkat(directory_.get(), base_.c_str(), 0));
 }
 
 void AtomicFile::flush_directory() const {

@@ -22,6 +22,9 @@ class PendingFile {
   /// Gives the file its final name and makes that durable. The contents must have been flushed before. Never replaces an
   /// existing file unless it was created with `replace`: then Errc::exists and the file is gone.
   virtual void publish() = 0;
+  /// Takes the name back that publish() gave: for an image of several files of which a later one can't be published. What it
+  /// replaced does not come back. Does nothing before publish().
+  virtual void withdraw() noexcept = 0;
 };
 
 struct FileOpen {

@@ -82,7 +82,14 @@ class MemoryFileSystem::Pending final : public PendingFile {
         file_(std::make_shared<MemoryStorage>(path_, owner.capacity_)),
         storage_(file_) {}
   const std::shared_ptr<Storage>& storage() const override { return storage_; }
-  void publish() override { owner_.publish(path_, file_, replace_); }
+  void publish() override {
+    owner_.publish(path_, file_, replace_);
+    published_ = true;
+  }
+  void withdraw() noexcept override {
+    if (published_) owner_.remove(path_);
+    published_ = false;
+  }
 
  private:
   MemoryFileSystem& owner_;
@@ -90,6 +97,7 @@ class MemoryFileSystem::Pending final : public PendingFile {
   const bool replace_;
   const std::shared_ptr<MemoryStorage> file_;
   const std::shared_ptr<Storage> storage_;
+  bool published_ = false;
 };
 
 MemoryFileSystem::~MemoryFileSystem() = default;

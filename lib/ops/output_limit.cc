@@ -64,6 +64,7 @@ class LimitedFile final : public PendingFile {
       : inner_(std::move(inner)), storage_(std::make_shared<LimitedStorage>(inner_->storage(), std::move(allowance))) {}
   const std::shared_ptr<Storage>& storage() const override { return storage_; }
   void publish() override { inner_->publish(); }
+  void withdraw() noexcept override { inner_->withdraw(); }
 
  private:
   const std::unique_ptr<PendingFile> inner_;

@@ -158,6 +158,7 @@ class WrappingFileSystem::Pending final : public PendingFile {
     below_->publish();
     owner_.published(path_);
   }
+  void withdraw() noexcept override { below_->withdraw(); }
 
  private:
   WrappingFileSystem& owner_;
