@@ -1,0 +1,22 @@
+// Inputs to begin with, made by the library's own writers.
+#ifndef VARVE_FUZZ_SEEDS_H
+#define VARVE_FUZZ_SEEDS_H
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace varve::fuzz {
+
+struct Seed {
+  std::string name;
+  std::vector<uint8_t> bytes;
+};
+
+/// The seeds of a target ("vmdk_open", ...); the same ones each time. Throws Error for a target that has none.
+std::vector<Seed> seeds_of(std::string_view target);
+
+}  // namespace varve::fuzz
+
+#endif

@@ -1,0 +1,120 @@
+// Mutations that know a VMDK: they aim boundary values at header fields, tables, markers and descriptor numbers, and keep the bytes without
+// which an input ends at the first check. Linked into the fuzzers of images.
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <random>
+
+#include "seeds.h"
+#include "target.h"
+
+extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
+
+namespace varve::fuzz {
+namespace {
+
+struct Field {
+  size_t offset;
+  size_t width;
+};
+constexpr std::array<Field, 12> kFields = {
+    {{4, 4}, {8, 4}, {12, 8}, {20, 8}, {28, 8}, {36, 8}, {44, 4}, {48, 8}, {56, 8}, {64, 8}, {72, 1}, {77, 2}}};
+constexpr std::array<uint64_t, 22> kValues = {0,
+                                              1,
+                                              2,
+                                              3,
+                                              8,
+                                              127,
+                                              128,
+                                              511,
+                                              512,
+                                              513,
+                                              2048,
+                                              0xffff,
+                                              0x1ffffff,
+                                              0x7fffffff,
+                                              0x80000000,
+                                              0xffffffff,
+                                              1ULL << 32,
+                                              1ULL << 55,
+                                              UINT64_MAX / 512,
+                                              1ULL << 63,
+                                              UINT64_MAX - 1,
+                                              UINT64_MAX};
+constexpr std::array<uint8_t, 4> kMagic = {'K', 'D', 'M', 'V'};
+constexpr std::array<uint8_t, 4> kLineEnds = {'\n', ' ', '\r', '\n'};
+
+class Mutation {
+ public:
+  Mutation(uint8_t* data, size_t size, unsigned seed) : data_(data), size_(size), random_(seed) {}
+
+  void field_of_a_header() {
+    const size_t at = random_() % 4 == 0 && size_ >= 1024 ? size_ - 1024 : 0;  // the footer's place
+    const Field& field = kFields[random_() % kFields.size()];
+    put(at + field.offset, field.width, value());
+  }
+  void entry_of_a_table() {
+    const size_t sectors = size_ / 512;
+    if (sectors == 0) return;
+    const size_t near = random_() % std::min<size_t>(sectors, 160);
+    put(near * 512 + random_() % 128 * 4, 4, random_() % 2 == 0 ? random_() % (sectors + 3) : value());
+  }
+  void marker() {
+    const size_t sectors = size_ / 512;
+    if (sectors > 0) put(random_() % sectors * 512 + std::array<size_t, 3>{0, 8, 12}[random_() % 3], 4, value());
+  }
+  void number_of_the_descriptor() {
+    for (int tries = 0; tries < 200 && size_ > 0; ++tries) {
+      uint8_t& c = data_[random_() % std::min<size_t>(size_, 4096)];
+      if (c < '0' || c > '9') continue;
+      c = static_cast<uint8_t>('0' + random_() % 10);
+      return;
+    }
+  }
+  void keep_what_opens() {
+    if (size_ < 512 || data_[0] == '#' || random_() % 16 == 0) return;
+    std::memcpy(data_, kMagic.data(), kMagic.size());
+    std::memcpy(data_ + 73, kLineEnds.data(), kLineEnds.size());
+  }
+  uint32_t number() { return static_cast<uint32_t>(random_()); }
+
+ private:
+  uint64_t value() { return kValues[random_() % kValues.size()] + (random_() % 8 == 0 ? random_() % 9 - 4 : 0); }
+  void put(size_t at, size_t width, uint64_t value) {
+    for (size_t i = 0; i < width && at + i < size_; ++i) data_[at + i] = static_cast<uint8_t>(value >> (8 * i));
+  }
+  uint8_t* data_;
+  size_t size_;
+  std::minstd_rand random_;
+};
+
+size_t mutate(uint8_t* data, size_t size, size_t max_size, unsigned seed) {
+  static const std::vector<Seed> kSeeds = seeds_of(kTargetName);
+  if (size < 64 || seed % 500 == 0) {
+    const Seed& fresh = kSeeds[seed / 500 % kSeeds.size()];
+    size = std::min(fresh.bytes.size(), max_size);
+    std::copy_n(fresh.bytes.begin(), size, data);
+  }
+  Mutation mutation(data, size, seed);
+  for (unsigned i = 0; i < 1 + seed % 3; ++i) {
+    switch (mutation.number() % 6) {
+      case 0: mutation.field_of_a_header(); break;
+      case 1: mutation.entry_of_a_table(); break;
+      case 2: mutation.marker(); break;
+      case 3: mutation.number_of_the_descriptor(); break;
+      case 4: size = LLVMFuzzerMutate(data, size, max_size); break;
+      default:  // the script at the end
+        if (size > 64) size = size - 64 + LLVMFuzzerMutate(data + size - 64, 64, std::min<size_t>(max_size - size + 64, 96));
+    }
+    mutation = Mutation(data, size, mutation.number());
+  }
+  mutation.keep_what_opens();
+  return size;
+}
+
+}  // namespace
+}  // namespace varve::fuzz
+
+extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size, unsigned seed) {
+  return varve::fuzz::mutate(data, size, max_size, seed);
+}
