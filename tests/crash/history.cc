@@ -19,15 +19,20 @@ History::History(const ShadowDisk& start) : zeros_(hash_sector(std::array<std::b
 
 void History::add(size_t log_begin, size_t log_end, bool flush, uint64_t size) { operations_.push_back({log_begin, log_end, flush, size}); }
 
-void History::record(const ShadowDisk& now, uint64_t offset, uint64_t length) {
+void History::record(const ShadowDisk& now, uint64_t offset, uint64_t length, bool observed) {
   sectors_.resize(std::max<size_t>(sectors_.size(), now.size() / kSector));
   for (uint64_t s = offset / kSector; s * kSector < offset + length && s < now.size() / kSector; ++s)
-    sectors_[s].push_back({operations_.size() - 1, hash_sector(now.bytes(s * kSector, kSector)), true});
+    sectors_[s].push_back({operations_.size() - 1, hash_sector(now.bytes(s * kSector, kSector)), observed});
 }
 
 void History::wrote(size_t log_begin, size_t log_end, const ShadowDisk& now, uint64_t offset, uint64_t length) {
   add(log_begin, log_end, false, now.size());
   record(now, offset, length);
+}
+
+void History::maybe(size_t log_begin, size_t log_end, const ShadowDisk& wanted, uint64_t offset, uint64_t length) {
+  add(log_begin, log_end, false, operations_.back().size);
+  record(wanted, offset, length, false);
 }
 
 void History::discarded(size_t log_begin, size_t log_end, const ShadowDisk& now, uint64_t offset, uint64_t length) {
@@ -61,9 +66,8 @@ size_t History::last_begun(size_t position) const {
 bool History::admissible(const std::vector<Version>& versions, size_t durable, size_t last, uint64_t hash) const {
   for (size_t i = versions.size(); i-- > 0;) {
     if (versions[i].operation > last) continue;
-    if (versions[i].operation <= durable && !versions[i].observed) continue;
     if (versions[i].hash == hash) return true;
-    if (versions[i].operation <= durable) return false;  // what is older was replaced before the flush
+    if (versions[i].operation <= durable && versions[i].observed) return false;  // what is older was replaced before the flush
   }
   return false;
 }

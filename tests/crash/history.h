@@ -20,6 +20,8 @@ class History {
   /// An operation that had been asked for when the log was `log_begin` long and had returned when it was `log_end`; `now` is the
   /// disk after it, changed at [offset, offset + length) at most.
   void wrote(size_t log_begin, size_t log_end, const ShadowDisk& now, uint64_t offset, uint64_t length);
+  /// An operation that may have failed: what it was to write may be there, in part or not at all.
+  void maybe(size_t log_begin, size_t log_end, const ShadowDisk& wanted, uint64_t offset, uint64_t length);
   /// A discard may show either; `now` holds what it showed at the time.
   void discarded(size_t log_begin, size_t log_end, const ShadowDisk& now, uint64_t offset, uint64_t length);
   void flushed(size_t log_begin, size_t log_end);
@@ -45,7 +47,7 @@ class History {
 
   static uint64_t hash_sector(ConstBytes sector);
   void add(size_t log_begin, size_t log_end, bool flush, uint64_t size);
-  void record(const ShadowDisk& now, uint64_t offset, uint64_t length);
+  void record(const ShadowDisk& now, uint64_t offset, uint64_t length, bool observed = true);
   size_t last_begun(size_t position) const;
   bool admissible(const std::vector<Version>& versions, size_t durable, size_t last, uint64_t hash) const;
 

@@ -65,6 +65,8 @@ void heap_reset_peak() {
 
 uint64_t heap_peak() { return static_cast<uint64_t>(peak.load() - start.load()); }
 
+uint64_t heap_in_use() { return static_cast<uint64_t>(in_use.load()); }
+
 FailAllocation::FailAllocation(uint64_t k) {
   allocations = 0;
   has_failed = false;

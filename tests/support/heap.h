@@ -12,6 +12,9 @@ void heap_reset_peak();
 /// Bytes in use at the peak since heap_reset_peak(), beyond what was in use then.
 uint64_t heap_peak();
 
+/// Bytes in use now.
+uint64_t heap_in_use();
+
 /// While it lives, allocation number `k` (counting from 1, over all threads) throws std::bad_alloc; others succeed. k = 0: none does, they
 /// are counted only.
 class FailAllocation {

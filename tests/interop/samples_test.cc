@@ -1,0 +1,66 @@
+// Sample images that other software wrote. VARVE_SAMPLES names the folder; without it these cases are skipped.
+#include <openssl/evp.h>
+
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+
+#include "interop/vmdk_exchange.h"
+#include "support/test.h"
+
+namespace varve::test {
+namespace {
+
+constexpr const char* kVersion3Sha256 = "0859bb3397bc1d30fa979c80a289ce98bfd6c1141a64594d6f3cc8cd68218faf";
+
+std::string sha256_of_disk(const std::string& path) {
+  OpenOptions how;
+  how.format = "vmdk";
+  Image image = Image::open(path, how);
+  const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> hash(EVP_MD_CTX_new(), EVP_MD_CTX_free);
+  EVP_DigestInit_ex(hash.get(), EVP_sha256(), nullptr);
+  std::vector<std::byte> buffer(8 << 20);
+  for (uint64_t at = 0; at < image.size(); at += buffer.size()) {
+    const auto part = MutableBytes(buffer).first(static_cast<size_t>(std::min<uint64_t>(buffer.size(), image.size() - at)));
+    image.read_at(at, part);
+    EVP_DigestUpdate(hash.get(), part.data(), part.size());
+  }
+  std::array<unsigned char, 32> digest{};
+  EVP_DigestFinal_ex(hash.get(), digest.data(), nullptr);
+  std::string text;
+  for (const unsigned char byte : digest) {
+    std::array<char, 3> hex{};
+    std::snprintf(hex.data(), hex.size(), "%02x", byte);
+    text += hex.data();
+  }
+  return text;
+}
+
+TEST_CASE("ESXi's streamOptimized sample has its contents, also through every subformat that we write and back") {
+  const char* samples = std::getenv("VARVE_SAMPLES");
+  if (samples == nullptr || *samples == '\0') SKIP_TEST("VARVE_SAMPLES is not set");
+  NEED_TOOL("bunzip2");
+  const std::string packed = std::string(samples) + "/iotest-version3.vmdk.bz2";
+  if (!std::filesystem::exists(packed)) SKIP_TEST("no " + packed);
+  const TempDir dir;
+  std::filesystem::copy_file(packed, dir / "sample.vmdk.bz2");
+  must_run({"bunzip2", dir / "sample.vmdk.bz2"});
+  CHECK(sha256_of_disk(dir / "sample.vmdk") == kVersion3Sha256);
+  std::string previous = dir / "sample.vmdk";
+  for (const std::string subformat : {"monolithicSparse", "streamOptimized", "twoGbMaxExtentSparse", "monolithicSparse"}) {
+    INFO(subformat);
+    const std::string next = dir / (subformat + std::to_string(previous.size()) + ".vmdk");
+    convert_file(previous, "vmdk", next, "vmdk", {{"subformat", subformat}});
+    OpenOptions how;
+    how.format = "vmdk";
+    Image before = Image::open(previous, how);
+    Image after = Image::open(next, how);
+    CHECK(compare(before, after).same);
+    previous = next;
+  }
+  CHECK(sha256_of_disk(previous) == kVersion3Sha256);
+}
+
+}  // namespace
+}  // namespace varve::test

@@ -1,0 +1,66 @@
+#include "interop/vmdk_exchange.h"
+
+#include <unistd.h>
+
+#include <fstream>
+#include <iterator>
+
+#include "support/pattern.h"
+#include "support/test.h"
+
+namespace varve::test {
+
+void make_raw_file(const std::string& path, uint64_t size, Rng& rng) {
+  std::ofstream out(path, std::ios::binary);
+  for (uint64_t at = 0; at < size;) {
+    const uint64_t length = std::min<uint64_t>(size - at, rng.between(1, 150000));
+    const uint64_t kind = rng.below(3);
+    if (kind != 0) {
+      std::vector<std::byte> data = pattern(at, rng.below(1000), static_cast<size_t>(length));
+      if (kind == 1) std::fill(data.begin(), data.end(), std::byte{0});
+      out.seekp(static_cast<std::streamoff>(at));
+      out.write(reinterpret_cast<const char*>(data.data()), static_cast<std::streamsize>(data.size()));
+    }
+    at += length;
+  }
+  out.close();
+  REQUIRE(truncate(path.c_str(), static_cast<off_t>(size)) == 0);
+}
+
+std::vector<std::byte> bytes_of_file(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  REQUIRE_MESSAGE(in.good(), "no file " << path);
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  const auto bytes = std::as_bytes(std::span(text));
+  return {bytes.begin(), bytes.end()};
+}
+
+std::string must_run(const std::vector<std::string>& argv) {
+  const RunResult result = run(argv);
+  std::string line;
+  for (const std::string& word : argv) line += word + " ";
+  CHECK_MESSAGE(result.exit_code == 0, line << "said: " << result.err << result.out.substr(0, 300));
+  return result.out;
+}
+
+void convert_file(const std::string& from, const std::string& from_format, const std::string& to, const std::string& to_format,
+                  const OptionMap& options) {
+  ConvertOptions how;
+  how.source_format = from_format;
+  how.target_format = to_format;
+  how.create.options = options;
+  how.create.durable = false;
+  how.create.force = true;
+  convert(from, to, how);
+}
+
+std::vector<std::byte> read_disk(const std::string& path, const std::string& format) {
+  OpenOptions how;
+  how.format = format;
+  Image image = Image::open(path, how);
+  std::vector<std::byte> out(static_cast<size_t>(image.size()));
+  image.read_at(0, out);
+  return out;
+}
+
+}  // namespace varve::test
