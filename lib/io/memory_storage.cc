@@ -44,15 +44,15 @@ void MemoryStorage::write_at(uint64_t offset, ConstBytes data) {
   while (!data.empty()) {
     const uint64_t within = offset % kPageSize;
     const size_t n = std::min<size_t>(data.size(), kPageSize - within);
-    std::unique_ptr<Page>& page = pages_[offset / kPageSize];
-    if (page == nullptr) {
-      if (pages_.size() > capacity_ / kPageSize) {
-        pages_.erase(offset / kPageSize);
+    auto page = pages_.find(offset / kPageSize);
+    if (page == pages_.end()) {
+      if (pages_.size() >= capacity_ / kPageSize)
         throw Error(Errc::no_space, "cannot write").in(name_).at(offset).during("write").caused_by("the memory allotted is full");
-      }
-      page = std::make_unique<Page>();
+      // The page first: when memory runs out the map must not be left with an entry that has none.
+      auto fresh = std::make_unique<Page>();
+      page = pages_.emplace(offset / kPageSize, std::move(fresh)).first;
     }
-    std::memcpy(page->data() + within, data.data(), n);
+    std::memcpy(page->second->data() + within, data.data(), n);
     data = data.subspan(n);
     offset += n;
     size_ = std::max(size_, offset);

@@ -185,7 +185,7 @@ TEST_CASE("a stream that python's VMDKstream wrote is read here") {
   SHOW_SEED(rng);
   const TempDir dir;
   make_raw_file(dir / "a.raw", 3 << 20, rng);
-  const RunResult result = run({"python3", "-c", script, dir / "a.raw", dir / "p.vmdk"});
+  const RunResult result = run({"/usr/bin/python3", "-c", script, dir / "a.raw", dir / "p.vmdk"});
   if (result.exit_code == 77) SKIP_TEST("python3-vmdkstream is not installed");
   REQUIRE_MESSAGE(result.exit_code == 0, result.err);
   CHECK(read_disk(dir / "p.vmdk", "vmdk") == bytes_of_file(dir / "a.raw"));
