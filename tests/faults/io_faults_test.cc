@@ -160,7 +160,7 @@ TEST_CASE("every call to the host fails once and for ever: the error is reported
   for (const ImageConfig& config : configs())
     for (const Fault& fault : faults()) injected += strike_everywhere(config, fault);
   std::printf("faults in place: %llu\n", static_cast<unsigned long long>(injected));
-  CHECK(injected >= scaled(1000));
+  CHECK(injected >= (scaled(8) < 8 ? 150 : 1000));
 }
 
 // ---- what is not finished is not published ------------------------------------------------------------
