@@ -50,10 +50,20 @@ void check_geometry(const SparseHeader& h, const Limits& limits) {
 }
 
 /// Sectors [sector, sector + bytes / 512) lie behind the header and in the file.
-void check_place(uint64_t sector, uint64_t bytes, uint64_t file_size, const char* what) {
-  const uint64_t offset = checked_mul(sector, kSectorSize, what);
-  if (sector == 0) bad(std::string(what) + " lies on the header");
-  if (!range_fits(offset, bytes, file_size)) bad(std::string(what) + " lies outside the file, at byte " + std::to_string(offset));
+bool is_place(uint64_t sector, uint64_t bytes, uint64_t file_size) {
+  return sector != 0 && sector <= UINT64_MAX / kSectorSize && range_fits(sector * kSectorSize, bytes, file_size);
+}
+
+/// Of two directories either will do: they are read with OR. The header is changed to name the one that can be read.
+void choose_directory(SparseHeader& h, uint64_t file_size) {
+  if (h.gd_at_end() && h.compressed()) return;
+  const bool two = (h.flags & kFlagRedundantTables) != 0;
+  const bool primary = !h.gd_at_end() && is_place(h.gd_sector, h.gd_bytes(), file_size);
+  const bool redundant = two && is_place(h.rgd_sector, h.gd_bytes(), file_size);
+  if (!primary && !redundant)
+    bad(std::string(two ? "both grain directories lie" : "the grain directory lies") + " outside the file or on the header");
+  h.lost_directory = two && !(primary && redundant);
+  if (!primary) h.gd_sector = h.rgd_sector;
 }
 
 void check_places(const SparseHeader& h, uint64_t file_size, const Limits& limits) {
@@ -61,13 +71,7 @@ void check_places(const SparseHeader& h, uint64_t file_size, const Limits& limit
     const uint64_t bytes = checked_mul(h.descriptor_sectors, kSectorSize, "the descriptor's size");
     if (bytes > align_up(limits.descriptor_bytes, kSectorSize))
       throw Error(Errc::limit, "a descriptor of " + std::to_string(bytes) + " bytes");
-    check_place(h.descriptor_sector, bytes, file_size, "the descriptor");
-  }
-  if (h.gd_at_end()) {
-    if (!h.compressed()) bad("a grain directory at the end of an extent that is not compressed");
-  } else {
-    check_place(h.gd_sector, h.gd_bytes(), file_size, "the grain directory");
-    if (h.has_redundant()) check_place(h.rgd_sector, h.gd_bytes(), file_size, "the redundant grain directory");
+    if (!is_place(h.descriptor_sector, bytes, file_size)) bad("the descriptor lies outside the file");
   }
   const uint64_t overhead = checked_mul(h.overhead_sectors, kSectorSize, "overHead");
   // Streams name the place of the first grain even when they have none.
@@ -95,6 +99,7 @@ SparseHeader parse_sparse_header(ConstBytes sector, uint64_t file_size, const Li
   h.overhead_sectors = raw.overhead;
   h.unclean = raw.unclean_shutdown != 0;
   check_geometry(h, limits);
+  choose_directory(h, file_size);
   check_places(h, file_size, limits);
   return h;
 }

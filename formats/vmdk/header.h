@@ -28,12 +28,14 @@ struct SparseHeader {
   uint64_t gd_sector = 0;         ///< kGdAtEnd: the footer knows
   uint64_t overhead_sectors = 0;  ///< where the first grain may lie
   bool unclean = false;
+  /// Of two directories one lies where none can be. gd_sector is the other one's place then, and the image is only read.
+  bool lost_directory = false;
 
   bool compressed() const { return (flags & kFlagCompressed) != 0; }
   bool has_markers() const { return (flags & kFlagMarkers) != 0; }
   bool has_zeroed_grains() const { return (flags & kFlagZeroedGrain) != 0; }
   bool gd_at_end() const { return gd_sector == kGdAtEnd; }
-  bool has_redundant() const { return (flags & kFlagRedundantTables) != 0 && !gd_at_end(); }
+  bool has_redundant() const { return (flags & kFlagRedundantTables) != 0 && !gd_at_end() && !lost_directory; }
   bool has_descriptor() const { return descriptor_sector != 0 && descriptor_sectors != 0; }
 
   uint64_t capacity_bytes() const { return capacity_sectors * kSectorSize; }
@@ -50,7 +52,8 @@ struct SparseHeader {
 bool is_sparse_header(ConstBytes bytes);
 
 /// Reads a header or a footer. `file_size` is that of the file it lies in, UINT64_MAX of a pipe. Throws corrupt for what contradicts
-/// the format or the file, unsupported for versions and flags that nobody has defined, limit for what exceeds `limits`.
+/// the format or the file, unsupported for versions and flags that nobody has defined, limit for what exceeds `limits`. Where a header
+/// names two directories, one of them will do.
 SparseHeader parse_sparse_header(ConstBytes sector, uint64_t file_size, const Limits& limits);
 
 /// The bytes of a header that writers store.

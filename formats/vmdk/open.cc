@@ -73,7 +73,7 @@ class Opener {
   std::pair<std::shared_ptr<Storage>, uint32_t> storage_of(const Descriptor& descriptor, const ExtentLine& line);
   std::shared_ptr<Storage> open_named(const Descriptor& descriptor, const std::string& name, bool device);
   void require_no_overlap() const;
-  void warn_if_unclean(const ImagePart& part);
+  void warn_of_state(const ImagePart& part);
   bool over_parent() const;
 
   OpenContext& context_;
@@ -125,7 +125,7 @@ void Opener::add_extent_alone(ExtentType type) {
   open_sparse_part(part, out_.writable, over_parent(), out_.limits);
   part.size = part.driver->size();
   part.line.sectors = part.size / kSectorSize;
-  warn_if_unclean(part);
+  warn_of_state(part);
   out_.parts.push_back(std::move(part));
 }
 
@@ -197,14 +197,16 @@ void Opener::add_part(const ExtentLine& line, std::shared_ptr<Storage> storage, 
   } else {
     part.driver = open_flat_extent(part.storage, line.offset_sectors * kSectorSize, part.size, writable);
   }
-  warn_if_unclean(part);
+  warn_of_state(part);
   out_.parts.push_back(std::move(part));
 }
 
 /// T: such an extent is to be checked before it is used.
-void Opener::warn_if_unclean(const ImagePart& part) {
+void Opener::warn_of_state(const ImagePart& part) {
   if (part.header && part.header->unclean)
     context_.warn("\"" + part.storage->name() + "\" is in use, or was not closed cleanly: `varve check` tells whether it is sound");
+  if (part.header && part.header->lost_directory)
+    context_.warn("\"" + part.storage->name() + "\" has only one of its two grain directories: `varve check --repair` drops the other");
 }
 
 /// Flat extents that share bytes of a file change each other's data when written [MEM-19].

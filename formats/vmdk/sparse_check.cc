@@ -113,6 +113,16 @@ SparseCheck::Resolved SparseCheck::resolve(uint64_t grain, Entries e) const {
   return is_data(e.redundant) && owned(e.redundant) ? Resolved{e.primary, true} : Resolved{e.redundant, true};
 }
 
+void SparseCheck::check_header() {
+  if (!header_.lost_directory) return;
+  Finding found;
+  found.message = "one of the two grain directories lies outside the file; the other one was used";
+  found.file_offset = offsetof(SparseHeaderRaw, rgd_offset);
+  found.repaired = repairs(Repair::safe) && !header_.compressed();
+  drop_directory_ = found.repaired;
+  report_.add(std::move(found));
+}
+
 void SparseCheck::check_directories() {
   for (uint64_t i = 0; i < directory_.entries(); ++i) {
     const uint32_t stored[] = {directory_.stored(TableCopy::primary, i), directory_.stored(TableCopy::redundant, i)};
@@ -251,6 +261,7 @@ void SparseCheck::check_unclean() {
 }
 
 void SparseCheck::look() {
+  check_header();
   check_directories();
   check_structures();
   first_pass();

@@ -53,6 +53,7 @@ class SparseCheck {
   };
 
   // sparse_check.cc
+  void check_header();
   void check_directories();
   void check_structures();
   void first_pass();
@@ -79,6 +80,7 @@ class SparseCheck {
   std::vector<le32> resolved_table(uint64_t table);
   void repair_directories();
   void repair_tables();
+  void repair_header();
   void clear_unclean();
 
   const std::shared_ptr<Storage> file_;
@@ -105,6 +107,7 @@ class SparseCheck {
   std::vector<uint64_t> differing_;                  ///< tables, ascending
   std::vector<uint64_t> bad_tables_;                 ///< with entries that are given up
   std::map<uint64_t, std::vector<le32>> rewritten_;  ///< what tables are to hold; each takes less than its copies in the file
+  bool drop_directory_ = false;
   bool clear_unclean_ = false;
   IntervalSet bad_parts_;
 };

@@ -63,6 +63,20 @@ void SparseCheck::repair_tables() {
   }
 }
 
+/// The header names the directory that is there, alone. What the lost one knew is not to be had, and new places for its tables would
+/// have to be found behind the grains.
+void SparseCheck::repair_header() {
+  if (!drop_directory_) return;
+  std::array<std::byte, kSectorSize> sector{};
+  file_->read_at(0, sector);
+  auto raw = load<SparseHeaderRaw>(sector);
+  raw.flags = header_.flags & ~kFlagRedundantTables;
+  raw.rgd_offset = 0;
+  raw.gd_offset = header_.gd_sector;
+  file_->write_at(0, bytes_of(raw));
+  file_->flush();
+}
+
 void SparseCheck::clear_unclean() {
   if (!clear_unclean_) return;
   const std::array<std::byte, 1> clean{};
@@ -71,9 +85,10 @@ void SparseCheck::clear_unclean() {
 }
 
 bool SparseCheck::repair() {
-  const bool any = !directory_fixes_.empty() || !rewritten_.empty() || clear_unclean_;
+  const bool any = !directory_fixes_.empty() || !rewritten_.empty() || drop_directory_ || clear_unclean_;
   repair_directories();
   repair_tables();
+  repair_header();
   clear_unclean();
   return any;
 }

@@ -29,6 +29,7 @@ void SparseExtent::prepare_write() {
     throw Error(Errc::unsupported, "the extent is under changed block tracking, whose map a write here would make wrong")
         .hint("convert the image, or switch tracking off where it was switched on");
   }
+  if (header_.lost_directory) throw damaged("one of the two grain directories lies outside the file");
   check_structures();
   claim_existing_grains();
   examined_.store(true, std::memory_order_release);

@@ -118,6 +118,35 @@ TEST_CASE("a sound image is clean, with its data and without, and a check writes
   CHECK((p.file()->contents() == before));
 }
 
+TEST_CASE("a directory that lies outside the file costs nothing: reading goes on, writing waits for the repair") {
+  for (const uint64_t field : {uint64_t{48}, uint64_t{56}}) {
+    for (const uint64_t sector : {uint64_t{0}, uint64_t{1} << 40, UINT64_MAX - 5}) {
+      CAPTURE(field);
+      CAPTURE(sector);
+      Patient p;
+      p.poke(field, sector, 8);
+      CHECK((p.contents() == p.disk));
+      {
+        OpenOptions options;
+        options.format = "vmdk";
+        options.file_system = &p.files;
+        options.access = Access::read_write;
+        const auto before = p.file()->contents();
+        Image image = Image::open("/d/a.vmdk", options);
+        CHECK_ERRC(image.write_at(0, pattern(512, 1)), Errc::corrupt);
+        image.close();
+        CHECK((p.file()->contents() == before));
+      }
+      CHECK(p.check(Repair::none, true).damages == 1);
+      const CheckReport report = p.repair(Repair::safe);
+      INFO(messages(report));
+      CHECK(report.repaired == 1);
+      CHECK(p.check(Repair::none, true).clean());
+      CHECK((p.contents() == p.disk));
+    }
+  }
+}
+
 TEST_CASE("a bad entry in either copy is damage, and is repaired from the other without loss") {
   for (const bool primary : {true, false}) {
     for (const uint64_t bad : {uint64_t{0xfffffff0}, uint64_t{1}, uint64_t{30}}) {
