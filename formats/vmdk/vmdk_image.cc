@@ -6,7 +6,10 @@
 #include "base/checked_math.h"
 #include "base/random.h"
 #include "varve/error.h"
+#include "vmdk/create.h"
 #include "vmdk/open.h"
+#include "vmdk/split_bulk.h"
+#include "vmdk/text_encoding.h"
 
 namespace varve::vmdk {
 
@@ -136,11 +139,26 @@ void VmdkImage::before_change() {
 
 CheckReport VmdkImage::check(const CheckOptions& options) { return check_image(*this, options); }
 
-void VmdkImage::resize(uint64_t size) {
-  ImagePart& last = parts_.parts.back();
+/// Everything that can be refused is, before the first change.
+void VmdkImage::require_resizable(uint64_t size) const {
+  const ImagePart& last = parts_.parts.back();
   require_writable(last);
   if (size % kSectorSize != 0) throw Error(Errc::invalid_argument, "the size of a VMDK is a multiple of 512 bytes");
   if (size <= last.offset) throw Error(Errc::unsupported, "the disk cannot lose a whole extent").hint("convert it into a smaller one");
+  if (size < last.end() && last.header)
+    throw Error(Errc::unsupported, "a sparse VMDK can't be made smaller").hint("convert it after the guest's file system was shrunk");
+  const bool split = parts_.descriptor && lower_case(parts_.descriptor->descriptor().create_type()).starts_with("twogbmaxextent");
+  if (split && size > last.end() && size - last.offset > kSplitSectors * kSectorSize) {
+    throw Error(Errc::unsupported, "the disk is split into files of 2047 MiB, and the last one has room for " +
+                                       std::to_string(last.offset + std::max(last.size, kSplitSectors * kSectorSize)) +
+                                       " bytes of disk at most")
+        .hint("convert it to subformat=monolithicSparse or vmfs, and resize that");
+  }
+}
+
+void VmdkImage::resize(uint64_t size) {
+  require_resizable(size);
+  ImagePart& last = parts_.parts.back();
   before_change();
   const bool grows = size > last.end();
   const auto describe = [&] {
@@ -181,7 +199,21 @@ std::string VmdkImage::identity() const {
 }
 
 BulkWriter* VmdkImage::bulk_writer() {
-  return parts_.created && parts_.parts.size() == 1 ? parts_.parts.front().driver->bulk_writer() : nullptr;
+  if (!parts_.created) return nullptr;
+  if (parts_.parts.size() == 1) return parts_.parts.front().driver->bulk_writer();
+  if (split_writer_ == nullptr) split_writer_ = make_split_writer();
+  return split_writer_.get();
+}
+
+/// nullptr unless every extent has a writer and begins where its unit does.
+std::unique_ptr<BulkWriter> VmdkImage::make_split_writer() const {
+  std::vector<SplitBulkWriter::Part> parts;
+  for (const ImagePart& part : parts_.parts) {
+    BulkWriter* const writer = part.driver->bulk_writer();
+    if (writer == nullptr || part.offset % granularity_ != 0 || granularity_ % writer->unit() != 0) return nullptr;
+    parts.push_back({part.offset, part.end(), writer});
+  }
+  return std::make_unique<SplitBulkWriter>(std::move(parts), granularity_);
 }
 
 Storage* VmdkImage::flat_storage() {

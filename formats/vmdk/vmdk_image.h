@@ -86,15 +86,18 @@ class VmdkImage : public FormatImage {
  private:
   const ImagePart& part_at(uint64_t offset) const;
   void require_writable(const ImagePart& part) const;
+  void require_resizable(uint64_t size) const;
   /// Calls `use(part, offset in the part, length)` for each extent that the range touches.
   void split(uint64_t offset, uint64_t length, const std::function<void(const ImagePart&, uint64_t, uint64_t)>& use) const;
   /// Children must notice that their parent has changed: the new CID is durable before the first byte is.
   void before_change();
   void add_details(ImageInfo& info) const;
   void connect_below(const ImagePart& part);
+  std::unique_ptr<BulkWriter> make_split_writer() const;
 
   ImageParts parts_;
   uint64_t granularity_ = 1;
+  std::unique_ptr<BulkWriter> split_writer_;  ///< of a created image of several extents; made on the first bulk_writer()
   std::mutex cid_mutex_;
   std::atomic<bool> cid_renewed_{false};
 };
