@@ -19,9 +19,9 @@ constexpr uint64_t kCowdHeaderSectors = 4;
 class CowdExtent final : public TableExtent {
  public:
   using TableExtent::TableExtent;
-  CowdExtent(std::shared_ptr<Storage> file, const CowdHeader& header, TableLayout layout)
+  CowdExtent(std::shared_ptr<Storage> file, const CowdHeader& header, TableLayout layout, uint64_t metadata_bytes)
       : TableExtent(std::move(file), header.capacity_sectors * kSectorSize, header.grain_sectors * kSectorSize,
-                    (header.gd_sector * kSectorSize) + header.gd_entries * kGtEntrySize, std::move(layout)),
+                    (header.gd_sector * kSectorSize) + header.gd_entries * kGtEntrySize, std::move(layout), metadata_bytes),
         unclean_(header.unclean) {}
 
   void check(const CheckOptions& options, CheckReport& report) override {
@@ -79,7 +79,7 @@ std::unique_ptr<ExtentDriver> open_cowd_extent(std::shared_ptr<Storage> file, co
   layout.entry_size = kGtEntrySize;
   layout.tables.reserve(header.gd_entries);
   for (uint64_t i = 0; i < header.gd_entries; ++i) layout.tables.push_back(load<le32>(directory, i * kGtEntrySize) * kSectorSize);
-  return std::make_unique<CowdExtent>(std::move(file), header, std::move(layout));
+  return std::make_unique<CowdExtent>(std::move(file), header, std::move(layout), limits.metadata_bytes);
 }
 
 }  // namespace varve::vmdk

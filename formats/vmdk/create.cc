@@ -190,6 +190,7 @@ std::vector<ExtentLine> Creator::plan_lines() const {
 void Creator::create_parts() {
   const std::vector<ExtentLine> lines = plan_lines();
   const Descriptor descriptor = describe(lines);
+  out_.sharers = lines.size();
   for (const ExtentLine& line : lines) {
     auto file = context_.add_file(line.name);
     out_.files.push_back(file);
@@ -211,7 +212,10 @@ void Creator::add_created_part(const ExtentLine& line, std::shared_ptr<Storage> 
   } else {
     const SparseLayout layout = lay_out_sparse(part.size, plan_.grain_sectors, descriptor_sectors, plan_.zeroed_grains);
     part.header = layout.header;
-    part.driver = std::make_unique<SparseExtent>(std::move(file), layout, SparseMode{true, parent_.cid != kNoParentCid, context_.limits()});
+    Limits share = context_.limits();
+    share.metadata_bytes /= out_.sharers;
+    part.driver = std::make_unique<SparseExtent>(std::move(file), layout,
+                                                 SparseMode{true, parent_.cid != kNoParentCid, share, context_.limits().metadata_bytes});
   }
   out_.parts.push_back(std::move(part));
 }

@@ -10,6 +10,11 @@ void ExtentDriver::write_at(uint64_t /*offset*/, ConstBytes /*data*/) {
   throw Error(Errc::unsupported, "this kind of VMDK extent can only be read").hint("convert the image to another subformat");
 }
 
+void ExtentDriver::prepare_write() {
+  if (!writable())
+    throw Error(Errc::unsupported, "this kind of VMDK extent can only be read").hint("convert the image to another subformat");
+}
+
 void ExtentDriver::resize(uint64_t /*size*/) {
   throw Error(Errc::unsupported, "this kind of VMDK extent cannot be resized").hint("convert the image to another subformat");
 }

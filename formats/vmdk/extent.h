@@ -27,7 +27,7 @@ class ExtentDriver {
   virtual bool writable() const { return false; }
 
   /// Called before anything is written, again and again: throws if the extent must not be written to, and changes nothing.
-  virtual void prepare_write() {}
+  virtual void prepare_write();  ///< unsupported by default unless writable()
   virtual void read_at(uint64_t offset, MutableBytes out) = 0;
   virtual void write_at(uint64_t offset, ConstBytes data);  ///< unsupported by default
   virtual bool zero(uint64_t /*offset*/, uint64_t /*length*/) { return false; }

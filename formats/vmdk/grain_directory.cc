@@ -140,7 +140,7 @@ void GrainDirectory::note_metadata(const Limits& limits) {
   constexpr size_t kMergeAt = 4096;
   const size_t bound = static_cast<size_t>(limits.metadata_bytes / 4 / sizeof(SectorRange));
   metadata_ = fixed_structures();
-  size_t next_merge = kMergeAt;
+  size_t next_merge = std::min(kMergeAt, bound);
   for (const TableCopy copy : {TableCopy::primary, TableCopy::redundant}) {
     for (uint64_t i = 0; i < list(copy).size(); ++i) {
       const uint64_t sector = usable(copy, i);
@@ -152,11 +152,12 @@ void GrainDirectory::note_metadata(const Limits& limits) {
       }
       if (metadata_.size() < next_merge) continue;
       merge(metadata_);
-      if (metadata_.size() > bound) throw Error(Errc::limit, "the grain tables are scattered over too many places");
+      if (metadata_.size() > std::max<size_t>(bound, 4)) throw Error(Errc::limit, "the grain tables are scattered over too many places");
       next_merge = 2 * metadata_.size() + kMergeAt;
     }
   }
   merge(metadata_);
+  if (metadata_.size() > std::max<size_t>(bound, 4)) throw Error(Errc::limit, "the grain tables are scattered over too many places");
 }
 
 }  // namespace varve::vmdk

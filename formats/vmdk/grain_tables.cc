@@ -13,21 +13,35 @@ namespace varve::vmdk {
 namespace {
 
 constexpr uint64_t kPagesPerRun = 16;  // bounds the work of one run_at()
+constexpr uint64_t kMinPages = 4;      // that must have room in memory
 
 }  // namespace
 
-GrainTables::GrainTables(std::shared_ptr<Storage> file, const SparseHeader& header, GrainDirectory directory, uint64_t cache_bytes)
+GrainTables::Plan GrainTables::plan(const SparseHeader& header, uint64_t entries, uint64_t metadata_bytes) {
+  // A quarter is the directory's, for the places of structures.
+  const uint64_t usable = metadata_bytes - metadata_bytes / 4;
+  for (uint64_t tables = kMaxTablesPerPage; tables > 0; tables /= 2) {
+    const uint64_t held = entries * 2 * sizeof(uint32_t) + div_ceil(entries, tables) * sizeof(Page);
+    const uint64_t page = tables * header.gt_bytes();
+    if (held + kMinPages * page <= usable) return {tables, (usable - held) / page};
+  }
+  throw Error(Errc::limit, "a grain directory of " + std::to_string(entries) + " entries exceeds the limit for metadata");
+}
+
+GrainTables::GrainTables(std::shared_ptr<Storage> file, const SparseHeader& header, GrainDirectory directory, uint64_t metadata_bytes)
     : file_(std::move(file)),
       header_(header),
       grains_(header.grain_count()),
-      page_grains_(kTablesPerPage * header.gtes_per_gt),
+      plan_(plan(header, directory.entries(), metadata_bytes)),
+      page_grains_(plan_.tables_per_page * header.gtes_per_gt),
       page_bytes_(page_grains_ * kGtEntrySize),
-      max_pages_(std::max<uint64_t>(cache_bytes / page_bytes_, 4)),
       file_end_(file_->size()),
       directory_(std::move(directory)),
-      pages_(div_ceil(directory_.entries(), kTablesPerPage)) {}
+      pages_(div_ceil(directory_.entries(), plan_.tables_per_page)) {}
 
-uint64_t GrainTables::tables_in(uint64_t page) const { return std::min(kTablesPerPage, directory_.entries() - page * kTablesPerPage); }
+uint64_t GrainTables::tables_in(uint64_t page) const {
+  return std::min(plan_.tables_per_page, directory_.entries() - page * plan_.tables_per_page);
+}
 
 bool GrainTables::fits_file(uint32_t sector) const {
   const uint64_t offset = uint64_t{sector} * kSectorSize;
@@ -101,7 +115,7 @@ GrainTables::Page& GrainTables::load(uint64_t number) {
   Page& page = pages_[number];
   clock_.fetch_add(1, std::memory_order_relaxed);
   if (page.state != PageState::unread) return page;
-  if (held_pages_ >= max_pages_) drop_pages();
+  if (held_pages_ >= plan_.max_pages) drop_pages();
   auto entries = std::make_shared<std::vector<le32>>(tables_in(number) * header_.gtes_per_gt);
   read_tables(number, page, *entries);
   if (page.bad == 0 && is_zero(std::as_bytes(std::span(*entries)))) {
@@ -115,7 +129,7 @@ GrainTables::Page& GrainTables::load(uint64_t number) {
 }
 
 void GrainTables::read_tables(uint64_t number, Page& page, std::vector<le32>& entries) {
-  const uint64_t first = number * kTablesPerPage;
+  const uint64_t first = number * plan_.tables_per_page;
   const uint64_t count = tables_in(number);
   page.bad = 0;
   for (uint64_t i = 0; i < count;) {
@@ -197,7 +211,7 @@ void GrainTables::drop_pages() {
       clean.emplace_back(page.used.load(std::memory_order_relaxed), i);
   }
   std::sort(clean.begin(), clean.end());
-  clean.resize(std::min<size_t>(clean.size(), max_pages_ / 4 + 1));
+  clean.resize(std::min<size_t>(clean.size(), plan_.max_pages / 4 + 1));
   for (const auto& [used, number] : clean) {
     pages_[number].entries.reset();
     pages_[number].state = PageState::unread;

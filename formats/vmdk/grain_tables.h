@@ -1,8 +1,8 @@
 // The grain tables of a sparse extent, read when needed and kept within a bound. T, "Grain Table".
 //
-// Tables are handled in pages of 32 (1 GiB of the disk with the usual sizes). A page whose tables are holes of the file, or all
-// zeros, takes no memory, so an empty disk of any size costs next to nothing. Clean pages are dropped, least recently used first,
-// when the bound is reached; changed ones stay until they have been written.
+// Tables are handled in pages of 32 (1 GiB of the disk with the usual sizes), fewer if the bound is low. A page whose tables are holes of
+// the file, or all zeros, takes no memory, so an empty disk of any size costs next to nothing. Clean pages are dropped, least recently used
+// first, when the bound is reached; changed ones stay until they have been written.
 //
 // To write, take() hands out all changed tables as they are at that moment; the caller makes the grains durable and then writes the
 // batch copy by copy. Changes that come meanwhile go to a copy of the page and belong to the next batch.
@@ -26,7 +26,7 @@ namespace varve::vmdk {
 
 inline constexpr uint32_t kEntryAbsent = 0;
 inline constexpr uint32_t kEntryZero = 1;  ///< only with kFlagZeroedGrain
-inline constexpr uint64_t kTablesPerPage = 32;
+inline constexpr uint64_t kMaxTablesPerPage = 32;
 
 enum class GrainKind : uint8_t {
   absent,
@@ -63,8 +63,9 @@ struct TableBatch {
 /// it no other lock is taken but the one that take()'s `allocate` takes.
 class GrainTables {
  public:
-  /// `cache_bytes`: what clean and changed pages together may take before clean ones are dropped.
-  GrainTables(std::shared_ptr<Storage> file, const SparseHeader& header, GrainDirectory directory, uint64_t cache_bytes);
+  /// `metadata_bytes`: what the directory and the pages together may take; clean pages are dropped where that would be exceeded. Throws
+  /// limit if it is too little for the directory and a few pages.
+  GrainTables(std::shared_ptr<Storage> file, const SparseHeader& header, GrainDirectory directory, uint64_t metadata_bytes);
 
   /// The run that begins at `grain`, at most `limit` (> 0) grains and no more than a few pages.
   GrainRun run_at(uint64_t grain, uint64_t limit);
@@ -106,6 +107,12 @@ class GrainTables {
     uint64_t index;  ///< of the entry within the page
   };
 
+  struct Plan {
+    uint64_t tables_per_page = 0;
+    uint64_t max_pages = 0;
+  };
+  static Plan plan(const SparseHeader& header, uint64_t entries, uint64_t metadata_bytes);
+
   Place place_of(uint64_t grain) const { return {grain / page_grains_, grain % page_grains_}; }
   uint64_t tables_in(uint64_t page) const;
   GrainKind classify(uint32_t entry) const;
@@ -125,9 +132,9 @@ class GrainTables {
   const std::shared_ptr<Storage> file_;
   const SparseHeader header_;
   const uint64_t grains_;
+  const Plan plan_;
   const uint64_t page_grains_;
   const uint64_t page_bytes_;
-  const uint64_t max_pages_;
   std::atomic<uint64_t> file_end_;
   std::atomic<uint64_t> changed_pages_{0};
   std::atomic<uint64_t> clock_{0};

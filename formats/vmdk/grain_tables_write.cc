@@ -31,7 +31,7 @@ void GrainTables::create_missing(TableBatch& batch, const std::function<uint32_t
   for (const TableBatch::Item& item : batch.items) {
     for (uint64_t i = 0; i < tables_in(item.page); ++i) {
       if (((item.tables >> i) & 1) == 0) continue;
-      const uint64_t table = item.page * kTablesPerPage + i;
+      const uint64_t table = item.page * plan_.tables_per_page + i;
       for (const TableCopy copy : {TableCopy::redundant, TableCopy::primary}) {
         if (copy == TableCopy::redundant && !directory_.has_redundant()) continue;
         if (directory_.usable(copy, table) != 0) continue;
@@ -46,8 +46,8 @@ void GrainTables::create_missing(TableBatch& batch, const std::function<uint32_t
 void GrainTables::write_created(const TableBatch& batch) {
   for (const TableBatch::Created& created : batch.created) {
     const auto item = std::find_if(batch.items.begin(), batch.items.end(),
-                                   [&](const TableBatch::Item& i) { return i.page == created.table / kTablesPerPage; });
-    const uint64_t first = created.table % kTablesPerPage * header_.gtes_per_gt;
+                                   [&](const TableBatch::Item& i) { return i.page == created.table / plan_.tables_per_page; });
+    const uint64_t first = created.table % plan_.tables_per_page * header_.gtes_per_gt;
     const auto table = std::span(*item->entries).subspan(first, header_.gtes_per_gt);
     file_->write_at(uint64_t{created.sector} * kSectorSize, std::as_bytes(table));
   }
@@ -65,7 +65,7 @@ void GrainTables::write(const TableBatch& batch, TableCopy copy) {
 
 /// Changed tables that follow each other, on disk and in the file, go out in one write.
 void GrainTables::write_tables(const TableBatch::Item& item, TableCopy copy) {
-  const uint64_t first = item.page * kTablesPerPage;
+  const uint64_t first = item.page * plan_.tables_per_page;
   const uint64_t count = tables_in(item.page);
   const bool joinable = directory_.table_bytes() % kSectorSize == 0;
   for (uint64_t i = 0; i < count;) {
@@ -104,9 +104,9 @@ void GrainTables::reconcile() {
     const uint32_t primary = directory_.usable(TableCopy::primary, table);
     const uint32_t redundant = directory_.usable(TableCopy::redundant, table);
     if (primary == 0 && redundant == 0) continue;
-    const uint64_t index = table % kTablesPerPage * header_.gtes_per_gt;
-    Page& page = load(table / kTablesPerPage);
-    if (((page.bad >> (table % kTablesPerPage)) & 1) != 0) continue;
+    const uint64_t index = table % plan_.tables_per_page * header_.gtes_per_gt;
+    Page& page = load(table / plan_.tables_per_page);
+    if (((page.bad >> (table % plan_.tables_per_page)) & 1) != 0) continue;
     std::fill(copy.begin(), copy.end(), le32(0));
     const uint64_t offset = uint64_t{redundant} * kSectorSize;
     if (redundant != 0 && !in_hole(offset, directory_.table_bytes())) file_->read_at(offset, std::as_writable_bytes(std::span(copy)));
@@ -117,7 +117,7 @@ void GrainTables::reconcile() {
       return true;
     };
     if (primary != 0 && redundant != 0 && same()) continue;
-    change(table / kTablesPerPage, index, 1);
+    change(table / plan_.tables_per_page, index, 1);
   }
 }
 

@@ -122,7 +122,7 @@ void Opener::add_extent_alone(ExtentType type) {
   part.line.type = type;
   part.line.name = base_name(context_.path());
   part.storage = context_.file();
-  open_sparse_part(part, out_.writable, over_parent(), out_.limits);
+  open_sparse_part(part, out_.writable, over_parent(), out_.limits, out_.sharers);
   part.size = part.driver->size();
   part.line.sectors = part.size / kSectorSize;
   warn_of_state(part);
@@ -133,6 +133,8 @@ void Opener::add_extent_alone(ExtentType type) {
 /// that bears our name is.
 void Opener::add_lines(const Descriptor& descriptor, bool embedded) {
   const auto& lines = descriptor.extents();
+  const auto sparse = std::count_if(lines.begin(), lines.end(), [](const ExtentLine& line) { return is_sparse_type(line.type); });
+  out_.sharers = std::max<uint64_t>(1, static_cast<uint64_t>(sparse));
   bool self_seen = false;
   for (const ExtentLine& line : lines) {
     const bool self = embedded && !self_seen && is_sparse_type(line.type) &&
@@ -188,7 +190,7 @@ void Opener::add_part(const ExtentLine& line, std::shared_ptr<Storage> storage, 
   } else if (line.type == ExtentType::zero) {
     part.driver = make_zero_extent(part.size);
   } else if (is_sparse_type(line.type)) {
-    open_sparse_part(part, writable, over_parent(), out_.limits);
+    open_sparse_part(part, writable, over_parent(), out_.limits, out_.sharers);
     const uint64_t has = part.driver->size();
     if (has < part.size)
       throw Error(Errc::corrupt, "the descriptor gives the extent " + std::to_string(part.size) + " bytes, it has " + std::to_string(has))
@@ -225,19 +227,22 @@ void Opener::require_no_overlap() const {
 
 }  // namespace
 
-void open_sparse_part(ImagePart& part, bool writable, bool over_parent, const Limits& limits) {
+void open_sparse_part(ImagePart& part, bool writable, bool over_parent, const Limits& limits, uint64_t sharers) {
+  Limits share = limits;
+  share.metadata_bytes /= sharers;
   const auto head = read_head(*part.storage, kSectorSize);
   try {
     if (is_sparse_header(head)) {
-      part.header = parse_sparse_header(head, part.storage->size(), limits);
+      part.header = parse_sparse_header(head, part.storage->size(), share);
       if (part.header->compressed())
-        part.driver = std::make_unique<StreamExtent>(part.storage, *part.header, limits);
+        part.driver = std::make_unique<StreamExtent>(part.storage, *part.header, share);
       else
-        part.driver = std::make_unique<SparseExtent>(part.storage, *part.header, SparseMode{writable, over_parent, limits});
+        part.driver =
+            std::make_unique<SparseExtent>(part.storage, *part.header, SparseMode{writable, over_parent, share, limits.metadata_bytes});
     } else if (is_cowd_header(head)) {
-      part.driver = open_cowd_extent(part.storage, limits);
+      part.driver = open_cowd_extent(part.storage, share);
     } else if (is_sesparse_header(head)) {
-      part.driver = open_sesparse_extent(part.storage, limits);
+      part.driver = open_sesparse_extent(part.storage, share);
     } else {
       throw Error(Errc::corrupt, "a sparse extent does not begin with a header of one");
     }

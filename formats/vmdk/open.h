@@ -15,8 +15,9 @@ ProbeResult probe_image(const ProbeInput& input);
 /// As FormatDriver::open().
 std::unique_ptr<VmdkImage> open_image(OpenContext& context);
 
-/// Opens the extent that lies in `part.storage`, as its magic number says; sets driver and header.
-void open_sparse_part(ImagePart& part, bool writable, bool over_parent, const Limits& limits);
+/// Opens the extent that lies in `part.storage`, as its magic number says; sets driver and header. The extent
+/// holds no more metadata than its share among `sharers`, so that many extents cost no more memory than one.
+void open_sparse_part(ImagePart& part, bool writable, bool over_parent, const Limits& limits, uint64_t sharers);
 
 }  // namespace varve::vmdk
 

@@ -33,9 +33,9 @@ enum class EntryKind : uint64_t { unallocated = 0, unmapped = 1, zero = 2, alloc
 
 class SeSparseExtent final : public TableExtent {
  public:
-  SeSparseExtent(std::shared_ptr<Storage> file, const SeSparseHeader& header, TableLayout layout)
+  SeSparseExtent(std::shared_ptr<Storage> file, const SeSparseHeader& header, TableLayout layout, uint64_t metadata_bytes)
       : TableExtent(std::move(file), header.capacity_sectors * kSectorSize, kGrainSectors * kSectorSize, header.grains_sector * kSectorSize,
-                    std::move(layout)),
+                    std::move(layout), metadata_bytes),
         grains_(header.grains_sector * kSectorSize) {}
 
  private:
@@ -143,7 +143,7 @@ std::unique_ptr<ExtentDriver> open_sesparse_extent(std::shared_ptr<Storage> file
     if (entry != 0 && number >= header.tables_sectors / kTableSectors) bad("a grain table outside the area of grain tables");
     layout.tables.push_back(entry == 0 ? 0 : (header.tables_sector + number * kTableSectors) * kSectorSize);
   }
-  return std::make_unique<SeSparseExtent>(std::move(file), header, std::move(layout));
+  return std::make_unique<SeSparseExtent>(std::move(file), header, std::move(layout), limits.metadata_bytes);
 }
 
 }  // namespace varve::vmdk

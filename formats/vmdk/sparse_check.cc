@@ -33,8 +33,9 @@ SparseCheck::SparseCheck(std::shared_ptr<Storage> file, const SparseHeader& head
       report_(report),
       damages_before_(report.damages),
       directory_(GrainDirectory::load(*file_, header_, limits)),
-      primary_(file_, layout_of(header_, directory_, TableCopy::primary)),
-      redundant_(file_, layout_of(header_, directory_, directory_.has_redundant() ? TableCopy::redundant : TableCopy::primary)),
+      primary_(file_, layout_of(header_, directory_, TableCopy::primary), limits.metadata_bytes),
+      redundant_(file_, layout_of(header_, directory_, directory_.has_redundant() ? TableCopy::redundant : TableCopy::primary),
+                 limits.metadata_bytes),
       step_(header_.compressed() ? 1 : header_.grain_sectors),
       phase_(header_.compressed() ? 0 : header_.overhead_sectors % step_),
       owners_(file_->size() / kSectorSize / step_ + 3, limits.metadata_bytes) {

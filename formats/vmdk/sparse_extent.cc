@@ -9,12 +9,6 @@
 #include "vmdk/sparse_bulk.h"
 
 namespace varve::vmdk {
-namespace {
-
-/// Tables may take half of what an image may hold; directories and changed tables have the rest.
-uint64_t cache_bytes(const SparseMode& mode) { return mode.limits.metadata_bytes / 2; }
-
-}  // namespace
 
 SparseLayout lay_out_sparse(uint64_t size, uint64_t grain_sectors, uint64_t descriptor_sectors, bool zeroed_grains) {
   SparseLayout layout;
@@ -44,13 +38,14 @@ SparseExtent::SparseExtent(std::shared_ptr<Storage> file, const SparseHeader& he
       header_(header),
       mode_(mode),
       fresh_(false),
-      tables_(std::make_unique<GrainTables>(file_, header_, GrainDirectory::load(*file_, header_, mode_.limits), cache_bytes(mode_))) {}
+      tables_(std::make_unique<GrainTables>(file_, header_, GrainDirectory::load(*file_, header_, mode_.limits),
+                                            mode_.limits.metadata_bytes)) {}
 
 SparseExtent::SparseExtent(std::shared_ptr<Storage> file, const SparseLayout& layout, const SparseMode& mode)
     : file_(std::move(file)), header_(layout.header), mode_(mode), fresh_(true) {
   file_->resize(header_.overhead_bytes());
   auto directory = GrainDirectory::lay_out(header_, layout.first_table, layout.first_redundant_table);
-  tables_ = std::make_unique<GrainTables>(file_, header_, std::move(directory), cache_bytes(mode_));
+  tables_ = std::make_unique<GrainTables>(file_, header_, std::move(directory), mode_.limits.metadata_bytes);
   next_sector_ = header_.overhead_sectors;
   in_session_ = true;
   bulk_ = std::make_unique<SparseBulkWriter>(*this);

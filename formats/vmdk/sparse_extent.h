@@ -30,7 +30,9 @@ struct SparseMode {
   bool writable = false;
   /// The disk has a parent, so an absent grain is not zero. Counts also if the parent is not opened.
   bool over_parent = false;
-  Limits limits = {};
+  Limits limits = {};  ///< metadata_bytes: this extent's share
+  /// What the passage over all grains before the first write may take for its time.
+  uint64_t passing_bytes = Limits{}.metadata_bytes;
 };
 
 /// Where the parts of a new extent lie, and what its header will say.

@@ -72,7 +72,7 @@ std::unique_ptr<GrainTables> SparseExtent::lay_out_growth(SparseHeader& grown) {
     if (larger.has_redundant()) larger.write_all(*file_, TableCopy::redundant);
     larger.write_all(*file_, TableCopy::primary);
   }
-  auto tables = std::make_unique<GrainTables>(file_, grown, std::move(larger), mode_.limits.metadata_bytes / 2);
+  auto tables = std::make_unique<GrainTables>(file_, grown, std::move(larger), mode_.limits.metadata_bytes);
   tables->set_file_end(tables_->file_end());
   return tables;
 }

@@ -60,7 +60,7 @@ void SparseExtent::check_structures() const {
 void SparseExtent::claim_existing_grains() {
   const uint64_t step = header_.grain_sectors;
   const uint64_t slots = div_ceil(file_->size(), header_.grain_bytes()) + 1;
-  if (slots / 8 > mode_.limits.metadata_bytes) throw Error(Errc::limit, "too many grains to check for writing");
+  if (slots / 8 > mode_.passing_bytes) throw Error(Errc::limit, "too many grains to check for writing");
   std::vector<bool> owned(slots);
   uint64_t phase = header_.overhead_sectors % step;
   bool phase_known = false;

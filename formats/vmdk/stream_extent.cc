@@ -16,6 +16,9 @@ constexpr uint64_t kLikelyGrowth = 4096;  // a stored grain is rarely larger tha
 constexpr uint64_t kCacheBytes = 4 << 20;
 constexpr int kMaxPieces = 16;
 
+/// One extent of thousands keeps none.
+size_t idle_buffers(const Limits& limits) { return static_cast<size_t>(std::min<uint64_t>(64, limits.metadata_bytes >> 20)); }
+
 SparseHeader header_of(Storage& file, const SparseHeader& front, const Limits& limits) {
   bool ends_well = false;
   return front.gd_at_end() ? read_footer(file, front, limits, ends_well) : front;
@@ -42,10 +45,10 @@ StreamExtent::StreamExtent(std::shared_ptr<Storage> file, const SparseHeader& he
       header_(header_of(*file_, header, limits)),
       file_size_(file_->size()),
       directory_(GrainDirectory::load(*file_, header_, limits)),
-      tables_(file_, layout_of(header_, directory_)),
-      decoder_(header_.grain_bytes()),
-      buffers_([] { return std::make_unique<std::vector<std::byte>>(); }),
-      decoded_(std::max<uint64_t>(2, kCacheBytes / header_.grain_bytes())) {}
+      tables_(file_, layout_of(header_, directory_), limits.metadata_bytes / 2),
+      decoder_(header_.grain_bytes(), idle_buffers(limits)),
+      buffers_([] { return std::make_unique<std::vector<std::byte>>(); }, idle_buffers(limits)),
+      decoded_(std::min(kCacheBytes, limits.metadata_bytes / 4) / header_.grain_bytes()) {}
 
 ExtentKind StreamExtent::kind_of(uint64_t entry) const {
   if (entry == 0) return ExtentKind::absent;

@@ -27,10 +27,10 @@ GrainMarker load_marker(ConstBytes bytes) { return {load<le64>(bytes), load<le32
 
 uint64_t max_stored_grain(const SparseHeader& header) { return 2 * header.grain_bytes() + kGrainSlack; }
 
-GrainDecoder::GrainDecoder(uint64_t grain_bytes)
+GrainDecoder::GrainDecoder(uint64_t grain_bytes, size_t max_idle)
     : grain_bytes_(grain_bytes),
-      inflaters_([] { return std::make_unique<Inflater>(); }),
-      grains_([grain_bytes] { return std::make_unique<std::vector<std::byte>>(grain_bytes); }) {}
+      inflaters_([] { return std::make_unique<Inflater>(); }, max_idle),
+      grains_([grain_bytes] { return std::make_unique<std::vector<std::byte>>(grain_bytes); }, max_idle) {}
 
 void GrainDecoder::decode(ConstBytes stored, MutableBytes out) {
   const auto inflater = inflaters_.borrow();

@@ -29,7 +29,8 @@ uint64_t max_stored_grain(const SparseHeader& header);
 /// Thread-safe.
 class GrainDecoder {
  public:
-  explicit GrainDecoder(uint64_t grain_bytes);
+  /// Keeps at most `max_idle` decoders and buffers that nobody uses.
+  explicit GrainDecoder(uint64_t grain_bytes, size_t max_idle = 64);
 
   /// Decodes a grain into `out`: a whole grain, or what the disk has of the last one, which may have been stored at that length or
   /// padded. Throws corrupt if there is more than a grain or less than `out` [RES-8].

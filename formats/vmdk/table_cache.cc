@@ -11,6 +11,22 @@
 namespace varve::vmdk {
 namespace {
 
+constexpr uint64_t kMaxEntriesPerPiece = 32768;  // 256 KiB of memory
+constexpr uint64_t kMaxPieces = 32;
+
+/// What is left for pieces.
+uint64_t bytes_for_pieces(const TableLayout& layout, uint64_t bytes) {
+  const uint64_t used = layout.tables.size() * sizeof(uint64_t);
+  if (used > bytes) throw Error(Errc::limit, "the grain directory exceeds the limit for metadata");
+  return bytes - used;
+}
+
+/// Pieces of many tables if four of them have room, else smaller ones.
+uint64_t tables_per_piece(const TableLayout& layout, uint64_t bytes) {
+  const uint64_t entries = std::min(kMaxEntriesPerPiece, bytes_for_pieces(layout, bytes) / 4 / sizeof(uint64_t));
+  return std::max<uint64_t>(1, entries / layout.entries_per_table);
+}
+
 template <typename T>
 uint64_t entry_of(const std::vector<std::byte>& raw, uint64_t index) {
   return varve::load<T>(raw, index * sizeof(T));
@@ -18,10 +34,12 @@ uint64_t entry_of(const std::vector<std::byte>& raw, uint64_t index) {
 
 }  // namespace
 
-TableCache::TableCache(std::shared_ptr<Storage> file, TableLayout layout)
+TableCache::TableCache(std::shared_ptr<Storage> file, TableLayout layout, uint64_t bytes)
     : file_(std::move(file)),
       layout_(std::move(layout)),
-      tables_per_piece_(std::max<uint64_t>(1, kEntriesPerPiece / layout_.entries_per_table)) {}
+      tables_per_piece_(tables_per_piece(layout_, bytes)),
+      max_pieces_(
+          std::min(kMaxPieces, bytes_for_pieces(layout_, bytes) / (tables_per_piece_ * layout_.entries_per_table * sizeof(uint64_t)))) {}
 
 TableCache::Piece TableCache::piece(uint64_t grain) {
   const uint64_t index = grain / (tables_per_piece_ * layout_.entries_per_table);
@@ -37,7 +55,7 @@ TableCache::Piece TableCache::piece(uint64_t grain) {
   if (!places_.contains(index)) {
     recent_.emplace_front(index, loaded);
     places_[index] = recent_.begin();
-    if (recent_.size() > kMaxPieces) {
+    if (recent_.size() > max_pieces_) {
       places_.erase(recent_.back().first);
       recent_.pop_back();
     }

@@ -26,8 +26,8 @@ struct TableLayout {
 /// Thread-safe.
 class TableCache {
  public:
-  /// `layout.tables` covers all grains.
-  TableCache(std::shared_ptr<Storage> file, TableLayout layout);
+  /// `layout.tables` covers all grains. Layout and pieces together take no more than `bytes`; throws limit if the layout alone does.
+  TableCache(std::shared_ptr<Storage> file, TableLayout layout, uint64_t bytes);
 
   /// Entries of neighbouring grains.
   struct Piece {
@@ -45,15 +45,13 @@ class TableCache {
   const TableLayout& layout() const { return layout_; }
 
  private:
-  static constexpr uint64_t kEntriesPerPiece = 32768;  // 256 KiB of memory
-  static constexpr size_t kMaxPieces = 32;
-
   Piece load(uint64_t index) const;
   void load_run(uint64_t table, uint64_t count, uint64_t into, std::vector<uint64_t>& entries) const;
 
   const std::shared_ptr<Storage> file_;
   const TableLayout layout_;
   const uint64_t tables_per_piece_;
+  const uint64_t max_pieces_;  ///< 0: each is read anew
 
   std::mutex mutex_;                              // covers what follows; not held while tables are read
   std::list<std::pair<uint64_t, Piece>> recent_;  // the latest used first

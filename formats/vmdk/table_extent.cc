@@ -16,8 +16,13 @@ constexpr int kMaxPieces = 16;
 
 }  // namespace
 
-TableExtent::TableExtent(std::shared_ptr<Storage> file, uint64_t size, uint64_t grain_bytes, uint64_t first_grain, TableLayout layout)
-    : file_(std::move(file)), size_(size), grain_bytes_(grain_bytes), first_grain_(first_grain), tables_(file_, std::move(layout)) {}
+TableExtent::TableExtent(std::shared_ptr<Storage> file, uint64_t size, uint64_t grain_bytes, uint64_t first_grain, TableLayout layout,
+                         uint64_t metadata_bytes)
+    : file_(std::move(file)),
+      size_(size),
+      grain_bytes_(grain_bytes),
+      first_grain_(first_grain),
+      tables_(file_, std::move(layout), metadata_bytes) {}
 
 uint64_t TableExtent::grain_length(uint64_t grain) const { return std::min(grain_bytes_, size_ - grain * grain_bytes_); }
 

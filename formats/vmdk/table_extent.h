@@ -27,8 +27,9 @@ class TableExtent : public ExtentDriver {
   void check(const CheckOptions& options, CheckReport& report) override;
 
  protected:
-  /// `first_grain`: no grain lies before that byte of the file [MEM-18].
-  TableExtent(std::shared_ptr<Storage> file, uint64_t size, uint64_t grain_bytes, uint64_t first_grain, TableLayout layout);
+  /// `first_grain`: no grain lies before that byte of the file [MEM-18]. `metadata_bytes` bounds what is held of the tables.
+  TableExtent(std::shared_ptr<Storage> file, uint64_t size, uint64_t grain_bytes, uint64_t first_grain, TableLayout layout,
+              uint64_t metadata_bytes);
 
   virtual GrainPlace place_of(uint64_t entry) const noexcept = 0;
 

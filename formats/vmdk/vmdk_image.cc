@@ -38,7 +38,7 @@ void VmdkImage::connect_below(const ImagePart& part) {
 void VmdkImage::reopen_part(size_t index) {
   ImagePart& part = parts_.parts[index];
   part.driver.reset();
-  open_sparse_part(part, parts_.writable && part.may_write(), parent().has_value(), parts_.limits);
+  open_sparse_part(part, parts_.writable && part.may_write(), parent().has_value(), parts_.limits, parts_.sharers);
   connect_below(part);
 }
 

@@ -49,6 +49,7 @@ struct ImageParts {
   /// A created image has its CID already; an opened one gets a new one before the first write.
   bool created = false;
   Limits limits;
+  uint64_t sharers = 1;  ///< extents among which limits.metadata_bytes is divided
   RandomSource* random = nullptr;
 };
 

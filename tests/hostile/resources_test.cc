@@ -67,6 +67,31 @@ TEST_CASE("RES-1: open, info and check of hostile images stay within 32 MiB of h
   }
 }
 
+TEST_CASE("RES-1: 2,048 extents together hold no more tables than one extent may") {
+  // Each alone has four pages of tables, 256 KiB.
+  constexpr uint64_t kExtent = uint64_t{4} << 30;
+  HostileWorld world{Bytes()};
+  create_image(world.files, "dir/e.vmdk", "vmdk", kExtent);
+  {
+    OpenOptions how;
+    how.format = "vmdk";
+    how.file_system = &world.files;
+    how.access = Access::read_write;
+    Image extent = Image::open("dir/e.vmdk", how);
+    for (uint64_t at = 0; at < kExtent; at += 512 * 65536) extent.write_at(at, Bytes(512, std::byte{1}));
+    extent.close();
+  }
+  std::string lines;
+  for (int i = 0; i < 2048; ++i) lines += "RDONLY " + std::to_string(kExtent / 512) + " SPARSE \"e.vmdk\"\n";
+  world.files.add(kDisk, bytes_of_text(descriptor_text("custom", lines)));
+  heap_reset_peak();
+  Image image = world.open();
+  Bytes out(512);
+  for (uint64_t at = 0; at < image.size(); at += 16 * 512 * 65536) image.read_at(at, out);
+  CHECK(out[0] == std::byte{1});
+  CHECK(heap_peak() <= 64 * kMiB + 16 * kMiB);
+}
+
 TEST_CASE("RES-2: info, map and check of an empty disk of 1.9 TiB take no time and no memory, and copies stay sparse") {
   HostileWorld world{ConstBytes()};
   world.files.add(kDisk, empty_giant());

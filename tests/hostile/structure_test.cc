@@ -76,8 +76,12 @@ TEST_CASE("MEM-3: every header field is held against its bounds: the last good v
       {"descriptor_offset", [](auto& h, uint64_t v) { h.descriptor_offset = v; }, {1}, {end, end + 1, UINT64_MAX}},
       {"descriptor_size", [](auto& h, uint64_t v) { h.descriptor_size = v; }, {20, 2}, {end, UINT64_MAX, UINT64_MAX / 512}},
       {"num_gtes_per_gt", [](auto& h, uint64_t v) { h.num_gtes_per_gt = static_cast<uint32_t>(v); }, {512}, {0, 513, 1024}},
-      {"gd_offset", [](auto& h, uint64_t v) { h.gd_offset = v; }, {26}, {0, end, end + 1, UINT64_MAX, UINT64_MAX / 512}},
-      {"rgd_offset", [](auto& h, uint64_t v) { h.rgd_offset = v; }, {21}, {end, UINT64_MAX - 1, UINT64_MAX / 512}},
+      // Each directory alone: where there are two, one will do.
+      {"gd_offset",
+       [](auto& h, uint64_t v) { h.flags = h.flags & ~vmdk::kFlagRedundantTables, h.gd_offset = v; },
+       {26},
+       {0, end, end + 1, UINT64_MAX, UINT64_MAX / 512}},
+      {"rgd_offset", [](auto& h, uint64_t v) { h.gd_offset = 0, h.rgd_offset = v; }, {21}, {end, UINT64_MAX - 1, UINT64_MAX / 512}},
       {"overhead", [](auto& h, uint64_t v) { h.overhead = v; }, {128}, {end + 1, UINT64_MAX, UINT64_MAX / 512}},
       {"compress_algorithm", [](auto& h, uint64_t v) { h.compress_algorithm = static_cast<uint16_t>(v); }, {0}, {1, 2, 0xffff}},
   };
@@ -107,10 +111,12 @@ TEST_CASE("MEM-4: a compressed grain whose size field exceeds what follows is co
 }
 
 TEST_CASE("MEM-6: offsets of 2^63 and above are refused in every field of 64 bits") {
-  const std::array<void (*)(vmdk::SparseHeaderRaw&, uint64_t), 6> fields = {
-      [](auto& h, uint64_t v) { h.capacity = v; },          [](auto& h, uint64_t v) { h.grain_size = v; },
-      [](auto& h, uint64_t v) { h.descriptor_offset = v; }, [](auto& h, uint64_t v) { h.descriptor_size = v; },
-      [](auto& h, uint64_t v) { h.gd_offset = v; },         [](auto& h, uint64_t v) { h.overhead = v; }};
+  const std::array<void (*)(vmdk::SparseHeaderRaw&, uint64_t), 6> fields = {[](auto& h, uint64_t v) { h.capacity = v; },
+                                                                            [](auto& h, uint64_t v) { h.grain_size = v; },
+                                                                            [](auto& h, uint64_t v) { h.descriptor_offset = v; },
+                                                                            [](auto& h, uint64_t v) { h.descriptor_size = v; },
+                                                                            [](auto& h, uint64_t v) { h.gd_offset = v, h.rgd_offset = v; },
+                                                                            [](auto& h, uint64_t v) { h.overhead = v; }};
   for (const auto set : fields) {
     for (const uint64_t value : {uint64_t{1} << 63, (uint64_t{1} << 63) + 1, UINT64_MAX - 1, UINT64_MAX}) {
       HostileWorld world(with_header([&](auto& h) { set(h, value); }));
