@@ -58,7 +58,8 @@ void ImageCreateContext::publish() {
   for (const auto& pending : further_) pending->storage()->flush();
   file()->flush();
   try {
-    for (const auto& pending : further_) pending->publish();
+    // The directory is waited for once for all further files, which may be a thousand, and then for the file that names them.
+    for (const auto& pending : further_) pending->publish(&pending == &further_.back() ? Naming::durable : Naming::pending);
     if (main_ != nullptr) main_->publish();
   } catch (...) {
     if (main_ != nullptr) main_->withdraw();

@@ -49,7 +49,7 @@ class AtomicFile final : public PendingFile {
   ~AtomicFile() override { remove_temporary(); }
 
   const std::shared_ptr<Storage>& storage() const override { return storage_; }
-  void publish() override;
+  void publish(Naming naming) override;
   void withdraw() noexcept override;
 
  private:
@@ -143,7 +143,7 @@ int AtomicFile::rename_without_replacing() const {
   return 0;
 }
 
-void AtomicFile::publish() {
+void AtomicFile::publish(Naming naming) {
   if (published_) throw Error(Errc::invalid_argument, "the file was published before").in(path_);
   check_target();
   if (temporary_.empty() && !how_.replace) {
@@ -161,7 +161,7 @@ void AtomicFile::publish() {
     temporary_.clear();
   }
   published_ = true;
-  if (how_.durable) flush_directory();
+  if (how_.durable && naming == Naming::durable) flush_directory();
 }
 
 void AtomicFile::withdraw() noexcept {

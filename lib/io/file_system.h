@@ -14,14 +14,21 @@
 
 namespace varve {
 
+/// When publish() returns.
+enum class Naming : uint8_t {
+  durable,  ///< once the name is on the medium, and with it all that were given in the same directory before
+  pending,  ///< at once: the next durable publish() in the same directory waits for it, too
+};
+
 /// A file that has no name yet. Destroying it without publish() leaves nothing.
 class PendingFile {
  public:
   virtual ~PendingFile() = default;
   virtual const std::shared_ptr<Storage>& storage() const = 0;
-  /// Gives the file its final name and makes that durable. The contents must have been flushed before. Never replaces an
-  /// existing file unless it was created with `replace`: then Errc::exists and the file is gone.
-  virtual void publish() = 0;
+  /// Gives the file its final name. The contents must have been flushed before. Never replaces an existing file unless it was
+  /// created with `replace`: then Errc::exists and the file is gone.
+  virtual void publish(Naming naming) = 0;
+  void publish() { publish(Naming::durable); }
   /// Takes the name back that publish() gave: for an image of several files of which a later one can't be published. What it
   /// replaced does not come back. Does nothing before publish().
   virtual void withdraw() noexcept = 0;

@@ -82,7 +82,7 @@ class MemoryFileSystem::Pending final : public PendingFile {
         file_(std::make_shared<MemoryStorage>(path_, owner.capacity_)),
         storage_(file_) {}
   const std::shared_ptr<Storage>& storage() const override { return storage_; }
-  void publish() override {
+  void publish(Naming /*naming*/) override {
     owner_.publish(path_, file_, replace_);
     published_ = true;
   }

@@ -63,7 +63,7 @@ class LimitedFile final : public PendingFile {
   LimitedFile(std::unique_ptr<PendingFile> inner, std::shared_ptr<Allowance> allowance)
       : inner_(std::move(inner)), storage_(std::make_shared<LimitedStorage>(inner_->storage(), std::move(allowance))) {}
   const std::shared_ptr<Storage>& storage() const override { return storage_; }
-  void publish() override { inner_->publish(); }
+  void publish(Naming naming) override { inner_->publish(naming); }
   void withdraw() noexcept override { inner_->withdraw(); }
 
  private:

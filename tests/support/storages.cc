@@ -153,9 +153,9 @@ class WrappingFileSystem::Pending final : public PendingFile {
   Pending(WrappingFileSystem& owner, std::string path, std::unique_ptr<PendingFile> below)
       : owner_(owner), path_(std::move(path)), below_(std::move(below)), storage_(owner.wrap_(below_->storage())) {}
   const std::shared_ptr<Storage>& storage() const override { return storage_; }
-  void publish() override {
+  void publish(Naming naming) override {
     owner_.before(Hit::publish, path_);
-    below_->publish();
+    below_->publish(naming);
     owner_.published(path_);
   }
   void withdraw() noexcept override { below_->withdraw(); }

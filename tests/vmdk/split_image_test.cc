@@ -124,6 +124,51 @@ TEST_CASE("a conversion to twoGbMaxExtentSparse keeps what crosses a border, and
   }
 }
 
+/// Writes down how each file is published.
+class NamingFiles final : public FileSystem {
+ public:
+  std::shared_ptr<Storage> open(const std::string& path, const FileOpen& how) override { return files_.open(path, how); }
+  std::shared_ptr<Storage> open_beneath(const std::string& directory, const std::string& name, const FileOpen& how) override {
+    return files_.open_beneath(directory, name, how);
+  }
+  std::unique_ptr<PendingFile> create(const std::string& path, const FileCreate& how) override {
+    return std::make_unique<Pending>(*this, path, files_.create(path, how));
+  }
+
+  std::vector<std::pair<std::string, Naming>> published;
+
+ private:
+  class Pending final : public PendingFile {
+   public:
+    Pending(NamingFiles& owner, std::string path, std::unique_ptr<PendingFile> below)
+        : owner_(owner), path_(std::move(path)), below_(std::move(below)) {}
+    const std::shared_ptr<Storage>& storage() const override { return below_->storage(); }
+    void publish(Naming naming) override {
+      below_->publish(naming);
+      owner_.published.emplace_back(path_, naming);
+    }
+    void withdraw() noexcept override { below_->withdraw(); }
+
+   private:
+    NamingFiles& owner_;
+    const std::string path_;
+    const std::unique_ptr<PendingFile> below_;
+  };
+
+  MemoryFileSystem files_;
+};
+
+TEST_CASE("the names of all extents are durable before the descriptor has its name, with one wait for them together") {
+  NamingFiles files;
+  CreateOptions how;
+  how.file_system = &files;
+  how.options = parse_options("subformat=twoGbMaxExtentSparse");
+  Image::create("a.vmdk", "vmdk", 3 * kBorder, how).close();
+  const std::vector<std::pair<std::string, Naming>> expected = {
+      {"a-s001.vmdk", Naming::pending}, {"a-s002.vmdk", Naming::pending}, {"a-s003.vmdk", Naming::durable}, {"a.vmdk", Naming::durable}};
+  CHECK((files.published == expected));
+}
+
 TEST_CASE("growing: the last extent takes what it has room for, and more is refused before anything changes") {
   for (const std::string options : {"subformat=twoGbMaxExtentSparse", "subformat=twoGbMaxExtentFlat"}) {
     CAPTURE(options);
