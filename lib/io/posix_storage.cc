@@ -2,10 +2,13 @@
 
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <limits>
 #include <utility>
@@ -35,6 +38,14 @@ uint32_t block_size_of(uint64_t asked) {
 
 bool means_not_possible(int error) {
   return error == EOPNOTSUPP || error == ENOSYS || error == EINVAL || error == ENOTTY || error == ENODEV || error == EXDEV;
+}
+
+/// Does copy_file_range() leave the bytes where they are? Elsewhere it moves them through the page cache, one range of a file at a time.
+bool copies_on_server(int fd) {
+  struct statfs fs = {};
+  if (fstatfs(fd, &fs) != 0) return false;
+  constexpr std::array<uint32_t, 4> kRemote = {NFS_SUPER_MAGIC, SMB2_SUPER_MAGIC, CIFS_SUPER_MAGIC, CEPH_SUPER_MAGIC};
+  return std::find(kRemote.begin(), kRemote.end(), static_cast<uint32_t>(fs.f_type)) != kRemote.end();
 }
 
 }  // namespace
@@ -154,6 +165,7 @@ uint64_t PosixStorage::copy_from(Storage& source, uint64_t source_offset, uint64
   auto* const from = dynamic_cast<PosixStorage*>(&source);
   if (from == nullptr || !range_fits(source_offset, length, kMaxOffset) || !range_fits(offset, length, kMaxOffset)) return 0;
   uint64_t done = share_blocks(*from, source_offset, offset, length);
+  if (done == length || !copies_on_server(fd_.get())) return done;
   while (done < length) {
     off_t in = as_off(source_offset + done);
     off_t out = as_off(offset + done);

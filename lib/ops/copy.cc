@@ -39,8 +39,9 @@ std::unique_ptr<CopyTarget> choose_target(Image* image, Image& target, const Cop
   if (node.streaming()) return std::make_unique<PipeTarget>(target);
   if (Storage* const to = flat_storage(target)) {
     Storage* const from = image != nullptr ? flat_storage(*image) : nullptr;
-    if (from != nullptr) return std::make_unique<KernelTarget>(*image, *from, target, *to, zeros);
-    return std::make_unique<DirectTarget>(target, zeros);
+    const DirectTarget direct(target, zeros);
+    if (from != nullptr) return std::make_unique<KernelTarget>(*image, *from, *to, direct);
+    return std::make_unique<DirectTarget>(direct);
   }
   return std::make_unique<OrderedTarget>(target, zeros, node.created() && child);
 }

@@ -17,22 +17,26 @@ Cut DirectTarget::cut() const {
 }
 
 void DirectTarget::work(CopyItem& item) {
-  std::vector<Run> runs;
-  for (const Run& run : item.runs) {
-    if (run.zero) {
-      runs.push_back(run);
-    } else {
-      split_zeros(run, item.bytes_of(run), kZeroBlock, kLeastZeroRun, runs);
-    }
+  for (const Run& run : item.runs) item.written += write(run, run.zero ? ConstBytes() : item.bytes_of(run));
+}
+
+uint64_t DirectTarget::write(const Run& run, ConstBytes data) {
+  std::vector<Run> parts;
+  if (run.zero) {
+    parts.push_back(run);
+  } else {
+    split_zeros(run, data, kZeroBlock, kLeastZeroRun, parts);
   }
-  for (const Run& run : runs) {
-    if (!run.zero) {
-      image_.write_at(run.offset, item.bytes_of(run));
-      item.written += run.length;
+  uint64_t written = 0;
+  for (const Run& part : parts) {
+    if (!part.zero) {
+      image_.write_at(part.offset, data.subspan(static_cast<size_t>(part.offset - run.offset), static_cast<size_t>(part.length)));
+      written += part.length;
     } else if (zeros_ == Zeros::write) {
-      image_.zero(run.offset, run.length);
+      image_.zero(part.offset, part.length);
     }
   }
+  return written;
 }
 
 }  // namespace varve::ops

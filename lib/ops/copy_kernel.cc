@@ -6,47 +6,49 @@ namespace varve::ops {
 
 namespace {
 
-constexpr uint64_t kPiece = uint64_t{1} << 20;    // read and written at once where the kernel can't copy
-constexpr uint64_t kShared = uint64_t{64} << 20;  // asked of the kernel at once: bounds how long a cancellation may take
+constexpr uint64_t kPiece = uint64_t{256} << 10;  // read and written at once: stays in the processor's cache
+constexpr uint64_t kShared = uint64_t{16} << 20;  // asked of the file system at once: bounds how long a cancellation may take
 
 }  // namespace
 
 Cut KernelTarget::cut() const {
-  Cut cut;
-  cut.unit = kZeroBlock;
+  Cut cut = rest_.cut();
   cut.data = kShared;
-  if (zeros_ == Zeros::write) cut.span = uint64_t{1} << 30;
   return cut;
 }
 
 void KernelTarget::work(CopyItem& item) {
   for (const Run& run : item.runs) {
-    if (!run.zero) {
-      copy_run(run);
-      item.written += run.length;
-    } else if (zeros_ == Zeros::write) {
-      target_.zero(run.offset, run.length);
+    if (run.zero) {
+      rest_.write(run, {});
+      continue;
+    }
+    uint64_t done = share(run);
+    item.written += done;
+    while (done < run.length) {
+      const Run piece{run.offset + done, std::min(kPiece, run.length - done), false, 0};
+      item.buffer.reset(static_cast<size_t>(piece.length));
+      const MutableBytes bytes = item.buffer.bytes();
+      const uint64_t end = source_.size();  // the last unit of a target that is larger
+      const uint64_t held = piece.offset >= end ? 0 : std::min(piece.length, end - piece.offset);
+      source_.read_at(std::min(piece.offset, end), bytes.first(static_cast<size_t>(held)));
+      std::fill(bytes.begin() + static_cast<ptrdiff_t>(held), bytes.end(), std::byte{0});
+      item.written += rest_.write(piece, bytes);
+      done += piece.length;
     }
   }
 }
 
-void KernelTarget::copy_run(const Run& run) {
+/// How much of the run, from its start, the file system took over.
+uint64_t KernelTarget::share(const Run& run) {
+  const uint64_t end = std::min(run.end(), source_.size());
   uint64_t position = run.offset;
-  const uint64_t inside = std::min(run.end(), source_.size());
-  while (position < inside) {
-    const uint64_t copied = to_.copy_from(from_, position, position, inside - position);
-    if (copied == 0) break;
+  while (position < end && !refused_) {
+    const uint64_t copied = to_.copy_from(from_, position, position, end - position);
+    if (copied == 0) refused_ = true;
     position += copied;
   }
-  AlignedBuffer buffer;
-  while (position < inside) {
-    buffer.reset(static_cast<size_t>(std::min(kPiece, inside - position)));
-    const MutableBytes bytes = buffer.bytes();
-    source_.read_at(position, bytes);
-    target_.write_at(position, bytes);
-    position += bytes.size();
-  }
-  if (inside < run.end() && zeros_ == Zeros::write) target_.zero(std::max(inside, run.offset), run.end() - std::max(inside, run.offset));
+  return position - run.offset;
 }
 
 }  // namespace varve::ops

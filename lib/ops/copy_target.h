@@ -56,28 +56,32 @@ class DirectTarget final : public CopyTarget {
   Cut cut() const override;
   void work(CopyItem& item) override;
 
+  Zeros zeros() const { return zeros_; }
+  /// One run, whose bytes are `data`; returns how many of them were not zeros to be skipped.
+  uint64_t write(const Run& run, ConstBytes data);
+
  private:
   Image& image_;
   const Zeros zeros_;
 };
 
-/// Both sides lie flat in a storage: the kernel shares or moves the blocks. What it can't is read and written.
+/// Both sides lie flat in a storage: the file system shares the blocks, or copies them on its server. From the first range that it
+/// refuses on, ranges are read and written.
 class KernelTarget final : public CopyTarget {
  public:
-  KernelTarget(Image& source, Storage& from, Image& target, Storage& to, Zeros zeros)
-      : source_(source), from_(from), target_(target), to_(to), zeros_(zeros) {}
+  KernelTarget(Image& source, Storage& from, Storage& to, DirectTarget rest) : source_(source), from_(from), to_(to), rest_(rest) {}
   Cut cut() const override;
   bool wants_data() const override { return false; }
   void work(CopyItem& item) override;
 
  private:
-  void copy_run(const Run& run);
+  uint64_t share(const Run& run);
 
   Image& source_;
   Storage& from_;
-  Image& target_;
   Storage& to_;
-  const Zeros zeros_;
+  DirectTarget rest_;
+  std::atomic<bool> refused_{false};
 };
 
 /// Any other image. Workers find out what is to be written, which then happens in order, so that the layout is always the same.

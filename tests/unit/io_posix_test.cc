@@ -140,22 +140,17 @@ TEST_CASE("holes of a host file are found, punched and keep the size") {
   CHECK(file->allocated_bytes() < uint64_t{1} << 20);
 }
 
-TEST_CASE("the kernel copies between two host files, at any alignment") {
+TEST_CASE("blocks are shared between two host files where the file system can, and never half wrong") {
   const TempDir dir;
   auto source = make(dir / "a", 100000, 5);
   auto target = make(dir / "b");
-  for (const uint64_t at : {uint64_t{0}, uint64_t{123}}) {
-    const uint64_t copied = target->copy_from(*source, at, at + 200000, 50000);
-    if (copied == 0) SKIP_TEST("the file system of TMPDIR copies nothing in the kernel");
-    CHECK(read(*target, at + 200000, copied) == bytes(copied, 5));
-  }
-  CHECK(target->copy_from(*source, 0, 1 << 20, 50000) ==
-        50000);  // aligned: blocks are shared where the file system can, the rest is copied
-  CHECK(read(*target, 1 << 20, 50000) == bytes(50000, 5));
-  CHECK(target->copy_from(*source, 99999, 0, 1000) == 1);
-  CHECK(target->copy_from(*source, 200000, 0, 1000) == 0);
   varve::MemoryStorage memory;
   CHECK(target->copy_from(memory, 0, 0, 1000) == 0);
+  CHECK(target->copy_from(*source, 200000, 0, 1000) == 0);
+  const uint64_t copied = target->copy_from(*source, 0, 1 << 20, 50000);
+  if (copied == 0) SKIP_TEST("the file system of TMPDIR shares no blocks");
+  CHECK(copied <= 50000);
+  CHECK(read(*target, 1 << 20, copied) == bytes(copied, 5));
 }
 
 TEST_CASE("two names of one file have one id, two files have two") {

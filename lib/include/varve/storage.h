@@ -59,8 +59,8 @@ class Storage {
   /// Makes the range read as zeros and frees its space where that is possible. False: not possible here, nothing
   /// has changed, write zeros instead. Never changes size().
   virtual bool punch_hole(uint64_t /*offset*/, uint64_t /*length*/) { return false; }
-  /// Copies up to `length` bytes inside the kernel or by sharing blocks. Returns how many were copied from the start of
-  /// the range; 0: not possible between these two, read and write instead.
+  /// Copies up to `length` bytes by sharing blocks, or on the file system's server. Returns how many were copied from the start of
+  /// the range; 0: the bytes would have to pass through this host's memory, which the caller does better: read and write.
   virtual uint64_t copy_from(Storage& /*source*/, uint64_t /*source_offset*/, uint64_t /*offset*/, uint64_t /*length*/) { return 0; }
 
   virtual std::optional<StorageId> id() const { return std::nullopt; }
