@@ -5,17 +5,21 @@
 #include "varve/error.h"
 
 namespace varve::vmdk {
+namespace {
 
-void ExtentDriver::write_at(uint64_t /*offset*/, ConstBytes /*data*/) {
+[[noreturn]] void throw_read_only() {
   throw Error(Errc::unsupported, "this kind of VMDK extent can only be read").hint("convert the image to another subformat");
 }
 
+}  // namespace
+
 void ExtentDriver::prepare_write() {
-  if (!writable())
-    throw Error(Errc::unsupported, "this kind of VMDK extent can only be read").hint("convert the image to another subformat");
+  if (!writable()) throw_read_only();
 }
 
-void ExtentDriver::resize(uint64_t /*size*/) {
+void ExtentDriver::write_at(uint64_t /*offset*/, ConstBytes /*data*/) { throw_read_only(); }
+
+void ExtentDriver::check_resize(uint64_t /*size*/) const {
   throw Error(Errc::unsupported, "this kind of VMDK extent cannot be resized").hint("convert the image to another subformat");
 }
 

@@ -39,7 +39,9 @@ class ExtentDriver {
   virtual void close() {}
   /// Appends what it finds; `disk_offset` findings are relative to the extent's start, the image shifts them.
   virtual void check(const CheckOptions& /*options*/, CheckReport& /*report*/) {}
-  virtual void resize(uint64_t size);  ///< unsupported by default
+  /// Throws, and changes nothing, if the extent can't be given that size. Unsupported by default.
+  virtual void check_resize(uint64_t size) const;
+  virtual void resize(uint64_t size) { check_resize(size); }
 
   virtual BulkWriter* bulk_writer() { return nullptr; }
   virtual Storage* flat_storage() { return nullptr; }  ///< with the disk's byte 0 at its byte 0

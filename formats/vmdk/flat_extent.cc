@@ -36,9 +36,13 @@ class FlatExtent final : public ExtentDriver {
     return out;
   }
 
-  void resize(uint64_t size) override {
+  void check_resize(uint64_t /*size*/) const override {
     if (file_offset_ + size_ != file_->size())
       throw Error(Errc::unsupported, "this flat extent does not end where its file ends, so it cannot be resized").in(file_->name());
+  }
+
+  void resize(uint64_t size) override {
+    check_resize(size);
     file_->resize(checked_add(file_offset_, size));
     size_ = size;
   }

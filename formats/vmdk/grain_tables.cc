@@ -190,7 +190,9 @@ void GrainTables::heal(uint64_t table, std::span<le32> entries) {
   }
   for (size_t i = 0; i < copy.size(); ++i) {
     // An absent entry is no evidence: it would turn damage into zeros.
-    if (is_bad(entries[i]) && copy[i] != kEntryAbsent && !is_bad(copy[i])) entries[i] = copy[i];
+    if (!is_bad(entries[i]) || copy[i] == kEntryAbsent || is_bad(copy[i])) continue;
+    entries[i] = copy[i];
+    pages_[table / plan_.tables_per_page].healed |= uint32_t{1} << table % plan_.tables_per_page;
   }
 }
 

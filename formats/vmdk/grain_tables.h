@@ -84,11 +84,12 @@ class GrainTables {
   void write(const TableBatch& batch, TableCopy copy);
   /// Writes the contents of created tables, to which nothing refers yet.
   void write_created(const TableBatch& batch);
-  /// After the last write; `written` false: the tables count as changed again.
-  void finish(const TableBatch& batch, bool written) noexcept;
+  /// After the last write. A batch that could not be written is never finished: its pages stay in memory, and nothing more is written.
+  void finish(const TableBatch& batch) noexcept;
 
-  /// Marks tables whose redundant copy differs as changed. Reads all of both.
-  void reconcile();
+  /// Marks tables as changed that were read in part from the redundant copy and, if `compare`, those whose copies differ, for
+  /// which it reads all of both.
+  void reconcile(bool compare);
 
   const GrainDirectory& directory() const { return directory_; }  ///< while nothing is written
 
@@ -98,6 +99,7 @@ class GrainTables {
     PageState state = PageState::unread;
     uint32_t changed = 0;                   ///< bit i: table i
     uint32_t bad = 0;                       ///< bit i: no copy of table i can be read
+    uint32_t healed = 0;                    ///< bit i: entries of table i came from the redundant copy
     uint32_t writing = 0;                   ///< batches that hold it
     mutable std::atomic<uint64_t> used{0};  ///< clock_ at the last look
     std::shared_ptr<std::vector<le32>> entries;
@@ -127,6 +129,7 @@ class GrainTables {
   void drop_pages();
   std::vector<le32>& change(uint64_t number, uint64_t first_index, uint64_t count);
   void write_tables(const TableBatch::Item& item, TableCopy copy);
+  bool copies_differ(uint64_t table);
   void create_missing(TableBatch& batch, const std::function<uint32_t(uint64_t)>& allocate);
 
   const std::shared_ptr<Storage> file_;

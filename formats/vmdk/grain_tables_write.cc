@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/checked_math.h"
+#include "base/zero.h"
 #include "vmdk/grain_tables.h"
 
 namespace varve::vmdk {
@@ -84,41 +85,33 @@ void GrainTables::write_tables(const TableBatch::Item& item, TableCopy copy) {
   }
 }
 
-void GrainTables::finish(const TableBatch& batch, bool written) noexcept {
+void GrainTables::finish(const TableBatch& batch) noexcept {
   const std::unique_lock lock(mutex_);
   hole_ = {};  // it may have been written into
-  for (const TableBatch::Item& item : batch.items) {
-    Page& page = pages_[item.page];
-    --page.writing;
-    if (written) continue;
-    if (page.changed == 0) changed_pages_.fetch_add(1, std::memory_order_relaxed);
-    page.changed |= item.tables;
+  for (const TableBatch::Item& item : batch.items) --pages_[item.page].writing;
+}
+
+void GrainTables::reconcile(bool compare) {
+  const std::unique_lock lock(mutex_);
+  for (uint64_t table = 0; table < directory_.entries(); ++table) {
+    const bool healed = ((pages_[table / plan_.tables_per_page].healed >> table % plan_.tables_per_page) & 1) != 0;
+    if (healed || (compare && copies_differ(table))) change(table / plan_.tables_per_page, table % plan_.tables_per_page * header_.gtes_per_gt, 1);
   }
 }
 
-void GrainTables::reconcile() {
-  if (!directory_.has_redundant()) return;
+/// True also if only one copy has a place for the table.
+bool GrainTables::copies_differ(uint64_t table) {
+  if (!directory_.has_redundant()) return false;
+  const uint32_t primary = directory_.usable(TableCopy::primary, table);
+  const uint32_t redundant = directory_.usable(TableCopy::redundant, table);
+  if (primary == 0 || redundant == 0) return primary != redundant;
+  const Page& page = load(table / plan_.tables_per_page);
   std::vector<le32> copy(header_.gtes_per_gt);
-  const std::unique_lock lock(mutex_);
-  for (uint64_t table = 0; table < directory_.entries(); ++table) {
-    const uint32_t primary = directory_.usable(TableCopy::primary, table);
-    const uint32_t redundant = directory_.usable(TableCopy::redundant, table);
-    if (primary == 0 && redundant == 0) continue;
-    const uint64_t index = table % plan_.tables_per_page * header_.gtes_per_gt;
-    Page& page = load(table / plan_.tables_per_page);
-    if (((page.bad >> (table % plan_.tables_per_page)) & 1) != 0) continue;
-    std::fill(copy.begin(), copy.end(), le32(0));
-    const uint64_t offset = uint64_t{redundant} * kSectorSize;
-    if (redundant != 0 && !in_hole(offset, directory_.table_bytes())) file_->read_at(offset, std::as_writable_bytes(std::span(copy)));
-    const auto same = [&] {
-      for (uint64_t i = 0; i < copy.size(); ++i) {
-        if (copy[i] != (page.state == PageState::empty ? kEntryAbsent : static_cast<uint32_t>((*page.entries)[index + i]))) return false;
-      }
-      return true;
-    };
-    if (primary != 0 && redundant != 0 && same()) continue;
-    change(table / plan_.tables_per_page, index, 1);
-  }
+  const uint64_t offset = uint64_t{redundant} * kSectorSize;
+  if (!in_hole(offset, directory_.table_bytes())) file_->read_at(offset, std::as_writable_bytes(std::span(copy)));
+  if (page.state == PageState::empty) return !is_zero(std::as_bytes(std::span(copy)));
+  const auto entries = std::span(*page.entries).subspan(table % plan_.tables_per_page * header_.gtes_per_gt, copy.size());
+  return !std::equal(copy.begin(), copy.end(), entries.begin());
 }
 
 }  // namespace varve::vmdk

@@ -139,6 +139,8 @@ void SparseCheck::check_directories() {
           finding(Severity::damage,
                   std::string(copy_name(copy)) + " places table " + std::to_string(i) + (outside ? " outside the file" : " nowhere"),
                   i * header_.gtes_per_gt, header_.gtes_per_gt);
+      // A crash while a table was being added: one directory has it already.
+      if (missing && !outside && header_.unclean && other_good) found.severity = Severity::note;
       found.file_offset = directory_.entry_offset(copy, i);
       found.repaired = repairs(Repair::safe) && other_good && place != 0;
       if (found.repaired) directory_fixes_.push_back({copy, i, place});

@@ -14,6 +14,7 @@
 #include <array>
 #include <atomic>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -71,6 +72,7 @@ class SparseExtent final : public ExtentDriver {
   Extent extent_at(uint64_t offset, uint64_t limit) override;
   void flush() override;
   void close() override;
+  void check_resize(uint64_t size) const override;
   void resize(uint64_t size) override;
   BulkWriter* bulk_writer() override;
   uint64_t allocated_bytes() const override;
@@ -92,6 +94,7 @@ class SparseExtent final : public ExtentDriver {
   void bound_changed_tables();
 
   // sparse_resize.cc
+  void grow(SparseHeader grown);
   std::unique_ptr<GrainTables> lay_out_growth(SparseHeader& grown);
   void clear_last_grain();
   std::array<std::byte, 1> read_last_byte();
@@ -101,7 +104,10 @@ class SparseExtent final : public ExtentDriver {
   void claim_existing_grains();
   void check_structures() const;
   void write_header(bool unclean);
-  void write_batch(const TableBatch& batch);
+  void require_sound() const;
+  void finish_or_fail(const std::function<void()>& change);
+  void write_changes();
+  void write_batch(GrainTables& tables, const TableBatch& batch);
   void write_new_tables();
   void close_new();
   void free_given_up(const std::vector<SectorRange>& ranges);
@@ -116,6 +122,7 @@ class SparseExtent final : public ExtentDriver {
 
   std::mutex flush_mutex_;  ///< one flush at a time
   std::atomic<bool> data_written_{false};
+  std::atomic<bool> failed_{false};  ///< a change of the tables stopped half way: nothing more is written
 
   std::mutex session_mutex_;
   std::atomic<bool> examined_{false};  ///< fit to be written to

@@ -15,12 +15,17 @@
 
 namespace varve::vmdk {
 
-void SparseExtent::resize(uint64_t size) {
-  if (size == this->size()) return;
+void SparseExtent::check_resize(uint64_t size) const {
   if (size < this->size())
     throw Error(Errc::unsupported, "a sparse VMDK can't be made smaller").hint("convert it after the guest's file system was shrunk");
   if (fresh_) throw Error(Errc::unsupported, "an image that is being created can't be resized");
   if (size % kSectorSize != 0) throw Error(Errc::invalid_argument, "the size of a VMDK is a multiple of 512 bytes");
+}
+
+void SparseExtent::resize(uint64_t size) {
+  check_resize(size);
+  require_sound();
+  if (size == this->size()) return;
   SparseHeader grown = header_;
   grown.capacity_sectors = size / kSectorSize;
   if (mode_.over_parent && !grown.has_zeroed_grains()) {
@@ -33,21 +38,23 @@ void SparseExtent::resize(uint64_t size) {
   begin_session();
   flush();
   clear_last_grain();
+  finish_or_fail([&] { grow(grown); });
+}
+
+void SparseExtent::grow(SparseHeader grown) {
   auto tables = lay_out_growth(grown);
-  if (mode_.over_parent) {
-    const uint64_t first = header_.grain_count();
-    tables->set_special(first, tables->grain_count() - first, kEntryZero);
-    const TableBatch batch = tables->take([this](uint64_t sectors) { return allocate(sectors); });
-    tables->write_created(batch);
-    tables->write(batch, TableCopy::redundant);
-    tables->write(batch, TableCopy::primary);
-    tables->finish(batch, true);
-  }
-  file_->flush();
-  std::swap(header_, grown);
+  // What is added reads as zeros, also where the last table of the old disk holds entries behind its end.
+  const uint64_t first = header_.grain_count();
+  const uint64_t old_tables_end = tables_->directory().entries() * header_.gtes_per_gt;
+  const uint64_t end = mode_.over_parent ? tables->grain_count() : std::min(tables->grain_count(), old_tables_end);
+  tables->set_special(first, end - first, mode_.over_parent ? kEntryZero : kEntryAbsent);
+  const TableBatch batch = tables->take([this](uint64_t sectors) { return allocate(sectors); });
+  write_batch(*tables, batch);
+  tables->finish(batch);
+  header_ = grown;
+  tables_ = std::move(tables);
   write_header(true);
   file_->flush();
-  tables_ = std::move(tables);
 }
 
 /// The directory and tables of the larger disk, not yet referred to by the header.

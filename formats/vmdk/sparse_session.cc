@@ -36,19 +36,46 @@ void SparseExtent::prepare_write() {
 }
 
 void SparseExtent::begin_session() {
+  require_sound();
   if (in_session_.load(std::memory_order_acquire)) return;
   prepare_write();
   const std::lock_guard lock(session_mutex_);
   if (in_session_.load(std::memory_order_relaxed)) return;
-  // After a crash one copy of a table may be newer than the other: make them equal with the first flush.
-  if (header_.unclean) tables_->reconcile();
+  // After a crash one copy of a table may be newer than the other: make them equal with the first flush. And what only the redundant
+  // copy knows goes back into the other one, before the file grows over a place that a bad entry there names.
+  tables_->reconcile(header_.unclean);
   write_header(true);
   file_->flush();
   in_session_.store(true, std::memory_order_release);
 }
 
-/// No structure of the extent may lie on another: two tables in one place would change together.
+/// WRT-11: once a change of the tables has stopped half way, what is on the medium is not known.
+void SparseExtent::require_sound() const {
+  if (!failed_.load(std::memory_order_acquire)) return;
+  throw Error(Errc::io, "an earlier change of the extent's tables failed, so what is on the medium is not known")
+      .in(file_->name())
+      .hint("open the image anew and check it");
+}
+
+void SparseExtent::finish_or_fail(const std::function<void()>& change) {
+  try {
+    change();
+  } catch (...) {
+    failed_.store(true, std::memory_order_release);
+    throw;
+  }
+}
+
+/// No structure of the extent may lie on another: two tables in one place would change together. Nor outside the file: when that
+/// grows, the place would look right.
 void SparseExtent::check_structures() const {
+  const GrainDirectory& directory = tables_->directory();
+  for (const TableCopy copy : {TableCopy::primary, TableCopy::redundant}) {
+    for (uint64_t i = 0; i < directory.entries(); ++i) {
+      if (directory.stored(copy, i) != directory.usable(copy, i))
+        throw damaged("the place of grain table " + std::to_string(i) + " lies outside the file").at(directory.entry_offset(copy, i));
+    }
+  }
   std::vector<SectorRange> ranges = tables_->directory().structures();
   std::sort(ranges.begin(), ranges.end(), [](const SectorRange& a, const SectorRange& b) { return a.first < b.first; });
   for (size_t i = 1; i < ranges.size(); ++i) {
@@ -70,6 +97,10 @@ void SparseExtent::claim_existing_grains() {
     if (run.kind == GrainKind::data) {
       if (!phase_known) phase = run.sector % step;
       phase_known = true;
+      // In a file that was cut short. What the next grain behind it would make of the rest is zeros.
+      const uint64_t cut = grain + run.grains == tables_->grain_count() ? header_.grain_count() * header_.grain_bytes() - size() : 0;
+      if (!range_fits(run.sector * kSectorSize, run.grains * header_.grain_bytes() - cut, file_->size()))
+        throw damaged("grain " + std::to_string(grain + run.grains - 1) + " does not fit into the file");
       // Unaligned grains could overlap in part; no known program makes them in an uncompressed extent.
       if (run.sector % step != phase) throw damaged("grain " + std::to_string(grain) + " is not aligned like the others");
       for (uint64_t i = 0; i < run.grains; ++i) {
@@ -107,44 +138,43 @@ void SparseExtent::flush() {
   }
   const std::lock_guard lock(flush_mutex_);
   if (!in_session_.load(std::memory_order_acquire)) return;
+  require_sound();
   std::vector<SectorRange> given_up;
   {
     // Before the tables are taken: what is given up later is freed by a later flush.
     const std::lock_guard space(space_mutex_);
     given_up.swap(given_up_);
   }
-  const bool data_written = data_written_.exchange(false, std::memory_order_acq_rel);
-  try {
-    if (tables_->changed_bytes() == 0) {
-      if (data_written) file_->flush();
-    } else {
-      const TableBatch batch = tables_->take([this](uint64_t sectors) { return allocate(sectors); });
-      try {
-        write_batch(batch);
-      } catch (...) {
-        tables_->finish(batch, false);
-        throw;
-      }
-      tables_->finish(batch, true);
-    }
-  } catch (...) {
-    data_written_.store(true, std::memory_order_release);
-    throw;
-  }
+  finish_or_fail([this] { write_changes(); });
   free_given_up(given_up);
 }
 
-void SparseExtent::write_batch(const TableBatch& batch) {
-  tables_->write_created(batch);
+void SparseExtent::write_changes() {
+  const bool data_written = data_written_.exchange(false, std::memory_order_acq_rel);
+  if (tables_->changed_bytes() == 0) {
+    if (data_written) file_->flush();
+    return;
+  }
+  const TableBatch batch = tables_->take([this](uint64_t sectors) { return allocate(sectors); });
+  write_batch(*tables_, batch);
+  tables_->finish(batch);
+}
+
+void SparseExtent::write_batch(GrainTables& tables, const TableBatch& batch) {
+  tables.write_created(batch);
   file_->flush();  // no table may name a grain that is not on the medium
-  tables_->write(batch, TableCopy::redundant);
-  if (tables_->directory().has_redundant()) file_->flush();  // one copy of each table is whole at any time
-  tables_->write(batch, TableCopy::primary);
+  tables.write(batch, TableCopy::redundant);
+  if (tables.directory().has_redundant()) file_->flush();  // one copy of each table is whole at any time
+  tables.write(batch, TableCopy::primary);
   file_->flush();
 }
 
 void SparseExtent::free_given_up(const std::vector<SectorRange>& ranges) {
-  for (const SectorRange& range : ranges) file_->punch_hole(range.first * kSectorSize, (range.end - range.first) * kSectorSize);
+  try {
+    for (const SectorRange& range : ranges) file_->punch_hole(range.first * kSectorSize, (range.end - range.first) * kSectorSize);
+  } catch (const Error&) {
+    // What had to become durable is; the space stays taken, and check() reports it as leaked.
+  }
 }
 
 void SparseExtent::close() {
@@ -164,20 +194,18 @@ void SparseExtent::close() {
 void SparseExtent::write_new_tables() {
   const std::lock_guard lock(flush_mutex_);
   if (tables_->changed_bytes() == 0) return;
-  const TableBatch batch = tables_->take([this](uint64_t sectors) { return allocate(sectors); });
-  try {
+  finish_or_fail([this] {
+    const TableBatch batch = tables_->take([this](uint64_t sectors) { return allocate(sectors); });
     tables_->write(batch, TableCopy::redundant);
     tables_->write(batch, TableCopy::primary);
-  } catch (...) {
-    tables_->finish(batch, false);
-    throw;
-  }
-  tables_->finish(batch, true);
+    tables_->finish(batch);
+  });
 }
 
 /// The header comes last: a file without one is no image.
 void SparseExtent::close_new() {
   if (!in_session_.load(std::memory_order_acquire)) return;
+  require_sound();
   file_->resize(std::max(file_->size(), next_sector_ * kSectorSize));
   tables_->directory().write_all(*file_, TableCopy::redundant);
   tables_->directory().write_all(*file_, TableCopy::primary);

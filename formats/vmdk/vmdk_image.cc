@@ -99,7 +99,7 @@ bool VmdkImage::zero(uint64_t offset, uint64_t length) {
 
 void VmdkImage::discard(uint64_t offset, uint64_t length) {
   split(offset, length, [&](const ImagePart& part, uint64_t at, uint64_t count) {
-    if (!part.may_write()) return;
+    if (!part.may_write() || !part.driver->writable()) return;
     const uint64_t unit = part.driver->granularity();
     const uint64_t begin = align_up(at, unit);
     const uint64_t end = at + count == part.size ? at + count : align_down(at + count, unit);
@@ -145,8 +145,7 @@ void VmdkImage::require_resizable(uint64_t size) const {
   require_writable(last);
   if (size % kSectorSize != 0) throw Error(Errc::invalid_argument, "the size of a VMDK is a multiple of 512 bytes");
   if (size <= last.offset) throw Error(Errc::unsupported, "the disk cannot lose a whole extent").hint("convert it into a smaller one");
-  if (size < last.end() && last.header)
-    throw Error(Errc::unsupported, "a sparse VMDK can't be made smaller").hint("convert it after the guest's file system was shrunk");
+  last.driver->check_resize(size - last.offset);
   const bool split = parts_.descriptor && lower_case(parts_.descriptor->descriptor().create_type()).starts_with("twogbmaxextent");
   if (split && size > last.end() && size - last.offset > kSplitSectors * kSectorSize) {
     throw Error(Errc::unsupported, "the disk is split into files of 2047 MiB, and the last one has room for " +

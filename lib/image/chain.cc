@@ -111,7 +111,10 @@ void open_parents(const std::shared_ptr<Node>& top, const std::shared_ptr<Storag
 
 std::shared_ptr<Node> open_chain(const Layer& layer, const OpenOptions& options) {
   std::shared_ptr<Node> top = open_layer(layer, options);
-  if (!options.ignore_parent) open_parents(top, layer.storage, options, layer.host);
+  if (options.ignore_parent)
+    top->ignore_parent();
+  else
+    open_parents(top, layer.storage, options, layer.host);
   return top;
 }
 

@@ -89,19 +89,28 @@ void Node::require_writable(const char* operation) const {
   }
 }
 
+void Node::require_whole_chain(const char* operation) const {
+  require_writable(operation);
+  if (!parent_ignored_) return;
+  throw Error(Errc::invalid_argument, "the image was opened without its parent, so it can't be written to")
+      .in(identity_.path)
+      .during(operation)
+      .hint("open it with its parent");
+}
+
 void Node::read_at(uint64_t offset, MutableBytes out) {
   require_range(offset, out.size(), "read");
   if (!out.empty()) named([&] { image_->read_at(offset, out); });
 }
 
 void Node::write_at(uint64_t offset, ConstBytes data) {
-  require_writable("write");
+  require_whole_chain("write");
   require_range(offset, data.size(), "write");
   if (!data.empty()) named([&] { image_->write_at(offset, data); });
 }
 
 void Node::zero(uint64_t offset, uint64_t length) {
-  require_writable("zero");
+  require_whole_chain("zero");
   require_range(offset, length, "zero");
   const uint64_t unit = image_->granularity();
   const uint64_t end = offset + length;
@@ -152,7 +161,7 @@ void Node::flush() {
 }
 
 void Node::resize(uint64_t size) {
-  require_writable("resize");
+  require_whole_chain("resize");
   const uint64_t old_size = this->size();
   if (size > identity_.limits.virtual_size) {
     throw Error(Errc::limit, "a disk of " + std::to_string(size) + " bytes is larger than allowed").in(identity_.path).during("resize");

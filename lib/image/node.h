@@ -32,6 +32,9 @@ class Node {
 
   /// The layer below. Set once, before any I/O.
   void set_parent(std::shared_ptr<Node> parent);
+  /// Leaves the layer below out, if there is one: this layer can then be read and repaired, but not written to, because what a new
+  /// block lacks would be lost under zeros.
+  void ignore_parent() { parent_ignored_ = image_->parent().has_value(); }
   Node* parent() const { return parent_.get(); }
 
   const FormatDriver& driver() const { return *identity_.driver; }
@@ -60,6 +63,7 @@ class Node {
   auto named(Call call) const -> decltype(call());
   void require_range(uint64_t offset, uint64_t length, const char* operation) const;
   void require_writable(const char* operation) const;
+  void require_whole_chain(const char* operation) const;
   void zero_by_writing(uint64_t offset, uint64_t length);
   Extent chain_extent(uint64_t offset, uint64_t limit);
 
@@ -67,6 +71,7 @@ class Node {
   const std::unique_ptr<ImageCreateContext> creation_;  // outlives image_, which writes to its files
   const std::unique_ptr<FormatImage> image_;
   std::shared_ptr<Node> parent_;
+  bool parent_ignored_ = false;
   bool closed_ = false;
 };
 

@@ -1,6 +1,7 @@
 // Images that we write, read by programs that we did not write.
 #include <algorithm>
 #include <fstream>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -243,6 +244,55 @@ TEST_CASE("MEM-19: a write that is refused leaves every byte of the image as it 
   CHECK_ERRC(image.write_at(300000, std::vector<std::byte>(512)), Errc::corrupt);
   finish(std::move(image));
   CHECK(file_bytes(dir / "x.vmdk") == before);
+}
+
+TEST_CASE("what a subformat can't do is refused before anything changes") {
+  const test::TempDir dir;
+  const std::string path = dir / "x.vmdk";
+  const auto refuses = [&](const std::string& options, uint64_t size, const auto& call) {
+    CAPTURE(options);
+    CreateOptions how;
+    how.options = parse_options(options);
+    how.force = true;
+    Image::create(path, "vmdk", size, how).close();
+    const auto before = file_bytes(path);
+    {
+      Image image = open_for_writing(path);
+      call(image);
+      image.close();
+      CHECK(image.size() == size);
+    }
+    CHECK(file_bytes(path) == before);
+  };
+  const auto shrink = [](Image& image) { CHECK_ERRC(image.resize(1 << 20), Errc::unsupported); };
+  const auto write = [](Image& image) { CHECK_ERRC(image.write_at(0, std::vector<std::byte>(512)), Errc::unsupported); };
+  const auto discard = [](Image& image) { image.discard(0, 1 << 20); };
+  const auto grow = [](Image& image) { CHECK_ERRC(image.resize(8 << 20), Errc::unsupported); };
+  refuses("", 4 << 20, shrink);
+  refuses("subformat=twoGbMaxExtentSparse", 4 << 20, shrink);
+  for (const auto& call : std::vector<std::function<void(Image&)>>{shrink, write, discard, grow})
+    refuses("subformat=streamOptimized", 4 << 20, call);
+}
+
+TEST_CASE("a child that is open without its parent is not written to: what a grain lacks would be lost under zeros") {
+  const test::TempDir dir;
+  Image base = Image::create(dir / "base.vmdk", "vmdk", (1 << 20) + 512, {});
+  base.write_at(0, std::vector<std::byte>((1 << 20) + 512, std::byte{5}));
+  finish(std::move(base));
+  CreateOptions how;
+  how.parent = "base.vmdk";
+  Image::create(dir / "child.vmdk", "vmdk", std::nullopt, how).close();
+  const auto before = file_bytes(dir / "child.vmdk");
+  OpenOptions alone;
+  alone.format = "vmdk";
+  alone.access = Access::read_write;
+  alone.ignore_parent = true;
+  Image child = Image::open(dir / "child.vmdk", alone);
+  CHECK_ERRC(child.write_at(0, std::vector<std::byte>(512)), Errc::invalid_argument);
+  CHECK_ERRC(child.zero(0, 512), Errc::invalid_argument);
+  CHECK_ERRC(child.resize(2 << 20), Errc::invalid_argument);
+  finish(std::move(child));
+  CHECK(file_bytes(dir / "child.vmdk") == before);
 }
 
 TEST_CASE("what can't be made is refused before anything is") {

@@ -40,9 +40,10 @@ struct OpenOptions {
   std::string format;         ///< empty: probe, which opening for writing refuses unless a guest could not have forged the signature
   bool ignore_locks = false;  ///< read an image that another program is writing; only with read_only
   References references = References::inside;
-  std::string parent;          ///< a path that replaces the image's own reference to its parent
-  bool ignore_parent = false;  ///< read this layer alone: what it does not hold reads as zeros
-  bool durable = true;         ///< false: flush() does not reach the medium (`--sync=none`)
+  std::string parent;  ///< a path that replaces the image's own reference to its parent
+  bool ignore_parent =
+      false;            ///< read this layer alone: what it does not hold reads as zeros; a layer that has a parent isn't written to then
+  bool durable = true;  ///< false: flush() does not reach the medium (`--sync=none`)
   Limits limits;
   WarningFn warn;
   FileSystem* file_system = nullptr;  ///< the host's if null; must outlive the image
