@@ -66,12 +66,14 @@ std::unique_ptr<GrainTables> SparseExtent::lay_out_growth(SparseHeader& grown) {
   if (added != 0) {
     const uint64_t directory = div_ceil(grown.gd_bytes(), kSectorSize);
     const uint64_t part = directory + added * old.table_sectors();
+    // Behind the end of the file there are only zeros; before it a write that failed may have left something, which stays unused.
+    if (const uint64_t end = div_ceil(file_->size(), kSectorSize); end > next_sector_) allocate(end - next_sector_);
     const uint64_t base = allocate((old.has_redundant() ? 2 : 1) * part);
     if (old.has_redundant()) grown.rgd_sector = base;
     grown.gd_sector = old.has_redundant() ? base + part : base;
     first_redundant = base + directory;
     first_table = grown.gd_sector + directory;
-    // Behind the old end of the file there are only zeros: the added tables need not be written.
+    // So the added tables need not be written.
     file_->resize(std::max(file_->size(), tables_->file_end()));
   }
   GrainDirectory larger = old.grow(grown, first_table, first_redundant);

@@ -153,11 +153,10 @@ uint32_t SparseExtent::allocate(uint64_t sectors) {
   return static_cast<uint32_t>(sector);
 }
 
-/// Gives the last allocation back, so that a full disk does not eat up sector numbers; not if any of it was written, because what
-/// is allocated next has to be zeros.
+/// Gives the last allocation back, so that a full disk does not eat up sector numbers. What was written of it stays in the file.
 void SparseExtent::undo_allocation(uint32_t sector, uint64_t sectors) {
   const std::lock_guard lock(space_mutex_);
-  if (next_sector_ == sector + sectors && file_->size() <= sector * kSectorSize) next_sector_ = sector;
+  if (next_sector_ == sector + sectors) next_sector_ = sector;
 }
 
 void SparseExtent::bound_changed_tables() {
