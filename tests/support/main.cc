@@ -55,14 +55,18 @@ void skip(const std::string& reason) {
   if (skipped_cases.insert(current_case).second) std::printf("SKIPPED %s: %s\n", current_case.c_str(), reason.c_str());
 }
 
-bool need_tool(const std::string& tool) {
-  if (on_path(tool)) return true;
+void missing(const std::string& tool) {
   const char* strict = std::getenv("VARVE_TEST_STRICT");
   if (strict != nullptr && std::string(strict) == "1") {
     FAIL_CHECK(tool << " is not installed, and VARVE_TEST_STRICT forbids to skip");
   } else {
     skip(tool + " is not installed");
   }
+}
+
+bool need_tool(const std::string& tool) {
+  if (on_path(tool)) return true;
+  missing(tool);
   return false;
 }
 

@@ -13,6 +13,9 @@ namespace varve::test {
 /// Marks the running test case as skipped and says why. In CI (VARVE_TEST_STRICT=1) a missing tool is a failure instead: see need_tool().
 void skip(const std::string& reason);
 
+/// Skips the running case for want of `tool` or, under VARVE_TEST_STRICT=1, fails it.
+void missing(const std::string& tool);
+
 /// True if `tool` can be run. Otherwise skips the running case or, under VARVE_TEST_STRICT=1, fails it.
 bool need_tool(const std::string& tool);
 
