@@ -22,6 +22,7 @@ class Allowance {
       }
     } while (!left_.compare_exchange_weak(left, left - bytes, std::memory_order_relaxed));
   }
+  void give_back(uint64_t bytes) { left_.fetch_add(bytes, std::memory_order_relaxed); }
 
  private:
   const uint64_t all_;
@@ -46,7 +47,9 @@ class LimitedStorage final : public Storage {
   bool punch_hole(uint64_t offset, uint64_t length) override { return inner_->punch_hole(offset, length); }
   uint64_t copy_from(Storage& source, uint64_t source_offset, uint64_t offset, uint64_t length) override {
     allowance_->take(length, name());
-    return inner_->copy_from(source, source_offset, offset, length);
+    const uint64_t copied = inner_->copy_from(source, source_offset, offset, length);
+    allowance_->give_back(length - copied);
+    return copied;
   }
   std::optional<StorageId> id() const override { return inner_->id(); }
   std::optional<uint64_t> allocated_bytes() const override { return inner_->allocated_bytes(); }
