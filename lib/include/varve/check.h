@@ -10,7 +10,8 @@
 
 #include "varve/progress.h"
 
-namespace [[gnu::visibility("default")]] varve {
+#pragma GCC visibility push(default)
+namespace varve {
 
 enum class Repair : uint8_t {
   none,
@@ -59,5 +60,6 @@ struct CheckReport {
 };
 
 }  // namespace varve
+#pragma GCC visibility pop
 
 #endif

@@ -8,7 +8,8 @@
 #include <string>
 #include <string_view>
 
-namespace [[gnu::visibility("default")]] varve {
+#pragma GCC visibility push(default)
+namespace varve {
 
 /// What a caller may want to decide upon. The numbers are part of the ABI: never renumber, only append.
 enum class Errc : int {
@@ -73,5 +74,6 @@ class Error : public std::exception {
 };
 
 }  // namespace varve
+#pragma GCC visibility pop
 
 #endif

@@ -6,7 +6,8 @@
 #include <optional>
 #include <string_view>
 
-namespace [[gnu::visibility("default")]] varve {
+#pragma GCC visibility push(default)
+namespace varve {
 
 enum class ExtentKind : uint8_t {
   data,    ///< bytes are stored
@@ -29,5 +30,6 @@ struct Extent {
 };
 
 }  // namespace varve
+#pragma GCC visibility pop
 
 #endif

@@ -9,7 +9,8 @@
 #include <string_view>
 #include <vector>
 
-namespace [[gnu::visibility("default")]] varve {
+#pragma GCC visibility push(default)
+namespace varve {
 
 enum class OptionType : uint8_t { text, size, number, boolean, choice };
 
@@ -63,5 +64,6 @@ const FormatInfo* format_of_path(std::string_view path);
 OptionMap parse_options(std::string_view text);
 
 }  // namespace varve
+#pragma GCC visibility pop
 
 #endif

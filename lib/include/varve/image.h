@@ -17,7 +17,8 @@
 #include "varve/limits.h"
 #include "varve/storage.h"
 
-namespace [[gnu::visibility("default")]] varve {
+#pragma GCC visibility push(default)
+namespace varve {
 
 class FileSystem;
 class Node;
@@ -140,5 +141,6 @@ class Image {
 };
 
 }  // namespace varve
+#pragma GCC visibility pop
 
 #endif

@@ -4,7 +4,8 @@
 
 #include <cstdint>
 
-namespace [[gnu::visibility("default")]] varve {
+#pragma GCC visibility push(default)
+namespace varve {
 
 /// Every count and size that an image names is held against these before anything is allocated or looped over;
 /// more is Errc::limit. Besides, no table may be larger than the file that it lies in.
@@ -19,5 +20,6 @@ struct Limits {
 };
 
 }  // namespace varve
+#pragma GCC visibility pop
 
 #endif

@@ -10,7 +10,8 @@
 #include "varve/image.h"
 #include "varve/progress.h"
 
-namespace [[gnu::visibility("default")]] varve {
+#pragma GCC visibility push(default)
+namespace varve {
 
 /// Common to the operations that move data.
 struct CopyOptions {
@@ -63,5 +64,6 @@ CompareResult compare(Image& a, Image& b, const CompareOptions& options = {});
 void map(Image& image, const std::function<void(const Extent&)>& visit, const CancelToken* cancel = nullptr);
 
 }  // namespace varve
+#pragma GCC visibility pop
 
 #endif

@@ -8,7 +8,8 @@
 
 #include "varve/error.h"
 
-namespace [[gnu::visibility("default")]] varve {
+#pragma GCC visibility push(default)
+namespace varve {
 
 /// Bytes of the disk dealt with so far, and in all. Called from worker threads, never from two at once,
 /// and with `done` never decreasing. Must not throw.
@@ -29,5 +30,6 @@ class CancelToken {
 };
 
 }  // namespace varve
+#pragma GCC visibility pop
 
 #endif

@@ -8,7 +8,8 @@
 #include <span>
 #include <string>
 
-namespace [[gnu::visibility("default")]] varve {
+#pragma GCC visibility push(default)
+namespace varve {
 
 using ConstBytes = std::span<const std::byte>;
 using MutableBytes = std::span<std::byte>;
@@ -72,5 +73,6 @@ class Storage {
 };
 
 }  // namespace varve
+#pragma GCC visibility pop
 
 #endif

@@ -6,7 +6,8 @@
 #include <string>
 #include <string_view>
 
-namespace [[gnu::visibility("default")]] varve {
+#pragma GCC visibility push(default)
+namespace varve {
 
 /// Bytes of "4096", "10M", "64k", "2TiB": decimal digits and at most one of K, M, G, T, P in either case, alone or followed by "iB".
 /// All suffixes are binary: 1K is 1024. No fractions, no signs, no spaces. Anything else, and what exceeds 64 bits, is invalid_argument.
@@ -22,5 +23,6 @@ std::string format_size(uint64_t bytes);
 std::string escape_text(std::string_view text);
 
 }  // namespace varve
+#pragma GCC visibility pop
 
 #endif
