@@ -16,7 +16,6 @@ namespace varve::vmdk {
 namespace {
 
 /// Reading every grain around tens of thousands of bad ones tells nothing new, and costs.
-constexpr size_t kMaxBadParts = 10000;
 
 void note(CheckReport& report, std::string message) {
   Finding found;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/checked_math.h"
+#include "io/references.h"
 #include "varve/error.h"
 #include "vmdk/flat_extent.h"
 #include "vmdk/new_descriptor.h"
@@ -189,6 +190,12 @@ std::vector<ExtentLine> Creator::plan_lines() const {
 
 void Creator::create_parts() {
   const std::vector<ExtentLine> lines = plan_lines();
+  try {
+    for (const ExtentLine& line : lines) check_reference_name(line.name, References::inside);
+  } catch (const Error&) {
+    throw Error(Errc::invalid_argument, "the files of the image would have names that can't be opened again: with a colon or a backslash")
+        .hint("choose another name for the image");
+  }
   const Descriptor descriptor = describe(lines);
   out_.sharers = lines.size();
   for (const ExtentLine& line : lines) {

@@ -11,6 +11,9 @@
 namespace varve::vmdk {
 namespace {
 
+// RES-9: extents, keys and comments of any known writer are far fewer.
+constexpr size_t kMaxLines = 16384;
+
 constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
 constexpr int kMaxLinesBeforeTitle = 16;
 
@@ -90,6 +93,7 @@ Descriptor Descriptor::parse(ConstBytes bytes, const Limits& limits, const WarnL
     if (line.size() > limits.descriptor_line)
       throw Error(Errc::limit, "a descriptor line of more than " + std::to_string(limits.descriptor_line) + " bytes");
     out.add_line(classify(std::string(line)));
+    if (out.lines_.size() > kMaxLines) throw Error(Errc::limit, "a descriptor of more than " + std::to_string(kMaxLines) + " lines");
     if (out.extents_.size() > limits.extents) throw Error(Errc::limit, "more than " + std::to_string(limits.extents) + " extents");
   }
   if (warn)

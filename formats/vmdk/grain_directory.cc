@@ -61,8 +61,19 @@ GrainDirectory GrainDirectory::load(Storage& file, const SparseHeader& header, c
       directory.redundant_.assign(count, 0);
     }
   }
+  directory.refuse_aliases(file.name());
   directory.note_metadata(limits);
   return directory;
+}
+
+/// RES-11: more tables than the file has room for lie on each other, and would make every loop over grains longer than the file.
+void GrainDirectory::refuse_aliases(const std::string& path) const {
+  for (const TableCopy copy : {TableCopy::primary, TableCopy::redundant}) {
+    uint64_t tables = 0;
+    for (uint64_t i = 0; i < list(copy).size(); ++i) tables += usable(copy, i) != 0 ? 1 : 0;
+    if (tables > file_sectors_ / table_sectors_)
+      throw Error(Errc::corrupt, "the grain directory names more tables than the file has room for").in(path);
+  }
 }
 
 GrainDirectory GrainDirectory::lay_out(const SparseHeader& header, uint64_t first_table, uint64_t first_redundant_table) {

@@ -62,6 +62,7 @@ class GrainDirectory {
   GrainDirectory(const SparseHeader& header, uint64_t file_sectors);
   const std::vector<uint32_t>& list(TableCopy copy) const { return copy == TableCopy::primary ? primary_ : redundant_; }
   std::vector<SectorRange> fixed_structures() const;
+  void refuse_aliases(const std::string& path) const;
   void note_metadata(const Limits& limits);
 
   SparseHeader header_;

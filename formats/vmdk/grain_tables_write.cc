@@ -95,7 +95,8 @@ void GrainTables::reconcile(bool compare) {
   const std::unique_lock lock(mutex_);
   for (uint64_t table = 0; table < directory_.entries(); ++table) {
     const bool healed = ((pages_[table / plan_.tables_per_page].healed >> table % plan_.tables_per_page) & 1) != 0;
-    if (healed || (compare && copies_differ(table))) change(table / plan_.tables_per_page, table % plan_.tables_per_page * header_.gtes_per_gt, 1);
+    if (healed || (compare && copies_differ(table)))
+      change(table / plan_.tables_per_page, table % plan_.tables_per_page * header_.gtes_per_gt, 1);
   }
 }
 

@@ -60,13 +60,18 @@ Finding SparseCheck::finding(Severity severity, std::string message, uint64_t gr
 
 bool SparseCheck::possible(uint64_t grain, uint32_t entry) const {
   if (!is_data(entry)) return true;
+  if (!header_.compressed() && entry < header_.overhead_sectors) return false;  // the reader's rule, too
   const uint64_t length = header_.compressed() ? kGrainMarkerSize + 1 : length_of(grain);
   return range_fits(entry * kSectorSize, length, file_->size()) && !directory_.is_metadata(entry, div_ceil(length, kSectorSize));
 }
 
 std::string SparseCheck::why_impossible(uint64_t grain, uint32_t entry) const {
-  const bool metadata = directory_.is_metadata(entry, 1);
+  const bool metadata = directory_.is_metadata(entry, 1) || (!header_.compressed() && entry < header_.overhead_sectors);
   return "grain " + std::to_string(grain) + (metadata ? " lies inside the metadata" : " lies outside the file");
+}
+
+void SparseCheck::note_bad_part(uint64_t offset, uint64_t length) {
+  if (bad_parts_.count() <= kMaxBadParts) bad_parts_.insert(offset, length);
 }
 
 bool SparseCheck::owned(uint32_t entry) const {
@@ -76,6 +81,9 @@ bool SparseCheck::owned(uint32_t entry) const {
 
 /// `entry` is possible data.
 void SparseCheck::claim(uint64_t grain, uint32_t entry) {
+  // Grains are aligned like the first one, wherever the overhead ends.
+  if (!phase_known_) phase_ = entry % step_;
+  phase_known_ = true;
   if (owned(entry)) {
     Finding found = finding(Severity::damage, "grain " + std::to_string(grain) + " shares its place with another", grain, 1);
     found.file_offset = entry * kSectorSize;
@@ -89,7 +97,7 @@ void SparseCheck::claim(uint64_t grain, uint32_t entry) {
 void SparseCheck::check_entry(uint64_t grain, uint32_t entry) {
   if (!is_data(entry)) return;
   if (possible(grain, entry)) return claim(grain, entry);
-  bad_parts_.insert(grain * header_.grain_bytes(), length_of(grain));
+  note_bad_part(grain * header_.grain_bytes(), length_of(grain));
   Finding found = finding(Severity::damage, why_impossible(grain, entry), grain, 1);
   found.file_offset = entry * kSectorSize;
   found.repaired = repairs(Repair::all);
@@ -144,7 +152,7 @@ void SparseCheck::check_directories() {
       found.file_offset = directory_.entry_offset(copy, i);
       found.repaired = repairs(Repair::safe) && other_good && place != 0;
       if (found.repaired) directory_fixes_.push_back({copy, i, place});
-      if (!other_good) bad_parts_.insert(*found.disk_offset, found.disk_length);
+      if (!other_good) note_bad_part(*found.disk_offset, found.disk_length);
       report_.add(std::move(found));
     }
   }
@@ -155,6 +163,7 @@ void SparseCheck::check_structures() {
   std::sort(ranges.begin(), ranges.end(), [](const SectorRange& a, const SectorRange& b) { return a.first < b.first; });
   for (size_t i = 1; i < ranges.size(); ++i) {
     if (ranges[i].first >= ranges[i - 1].end) continue;
+    overlapping_ = true;
     Finding found;
     found.message = "two structures of the extent share a sector";
     found.file_offset = ranges[i].first * kSectorSize;
@@ -172,7 +181,7 @@ void SparseCheck::first_pass() {
       grain = primary.end();
       continue;
     }
-    for (; grain < primary.end(); ++grain) {
+    for (const uint64_t end = std::min(primary.end(), redundant.end()); grain < end; ++grain) {
       const auto entry = static_cast<uint32_t>(primary[grain]);
       if (entry == redundant[grain]) {
         check_entry(grain, entry);
@@ -264,9 +273,9 @@ void SparseCheck::check_unclean() {
 }
 
 void SparseCheck::look() {
+  check_structures();  // first: it decides whether anything may be repaired
   check_header();
   check_directories();
-  check_structures();
   first_pass();
   second_pass();
   find_leaks();

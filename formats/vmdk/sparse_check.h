@@ -25,6 +25,9 @@
 
 namespace varve::vmdk {
 
+/// More parts of a disk that can't be read than this are counted, but no longer told apart.
+inline constexpr size_t kMaxBadParts = 10000;
+
 /// Not thread-safe. Offsets of findings count from the extent's start.
 class SparseCheck {
  public:
@@ -38,7 +41,7 @@ class SparseCheck {
   /// changes nothing the second time. True if anything was written.
   bool repair();
 
-  /// Parts of the disk whose entries are bad: their data can't be read.
+  /// Parts of the disk whose entries are bad: their data can't be read. At most kMaxBadParts + 1 of them.
   const IntervalSet& bad_parts() const { return bad_parts_; }
 
  private:
@@ -72,7 +75,9 @@ class SparseCheck {
   Resolved resolve(uint64_t grain, Entries entries) const;
   uint64_t length_of(uint64_t grain) const;
   Finding finding(Severity severity, std::string message, uint64_t grain, uint64_t grains) const;
-  bool repairs(Repair needed) const { return options_.repair >= needed; }
+  /// Never where structures overlap: two tables in one place would be rewritten with each other's entries.
+  bool repairs(Repair needed) const { return !overlapping_ && options_.repair >= needed; }
+  void note_bad_part(uint64_t offset, uint64_t length);
 
   // sparse_repair.cc
   uint32_t derived_place(TableCopy copy, uint64_t table) const;
@@ -109,6 +114,8 @@ class SparseCheck {
   std::map<uint64_t, std::vector<le32>> rewritten_;  ///< what tables are to hold; each takes less than its copies in the file
   bool drop_directory_ = false;
   bool clear_unclean_ = false;
+  bool overlapping_ = false;
+  bool phase_known_ = false;
   IntervalSet bad_parts_;
 };
 

@@ -39,7 +39,15 @@ TableCache::TableCache(std::shared_ptr<Storage> file, TableLayout layout, uint64
       layout_(std::move(layout)),
       tables_per_piece_(tables_per_piece(layout_, bytes)),
       max_pieces_(
-          std::min(kMaxPieces, bytes_for_pieces(layout_, bytes) / (tables_per_piece_ * layout_.entries_per_table * sizeof(uint64_t)))) {}
+          std::min(kMaxPieces, bytes_for_pieces(layout_, bytes) / (tables_per_piece_ * layout_.entries_per_table * sizeof(uint64_t)))) {
+  // RES-11: tables that lie on each other would make every loop over grains longer than the file.
+  const uint64_t size = file_->size();
+  const uint64_t table_bytes = uint64_t{layout_.entries_per_table} * layout_.entry_size;
+  const auto named = std::count_if(layout_.tables.begin(), layout_.tables.end(),
+                                   [&](uint64_t place) { return place != 0 && range_fits(place, table_bytes, size); });
+  if (static_cast<uint64_t>(named) > size / table_bytes)
+    throw Error(Errc::corrupt, "the grain directory names more tables than the file has room for").in(file_->name());
+}
 
 TableCache::Piece TableCache::piece(uint64_t grain) {
   const uint64_t index = grain / (tables_per_piece_ * layout_.entries_per_table);
@@ -50,7 +58,11 @@ TableCache::Piece TableCache::piece(uint64_t grain) {
       return found->second->second;
     }
   }
-  Piece loaded = load(index);
+  const uint64_t first = index * tables_per_piece_;
+  const uint64_t last = std::min<uint64_t>(first + tables_per_piece_, layout_.tables.size());
+  // A table that can't be read must not take its neighbours along.
+  if (!places_fit(first, last)) return load(grain / layout_.entries_per_table, grain / layout_.entries_per_table + 1);
+  Piece loaded = load(first, last);
   const std::lock_guard lock(mutex_);
   if (!places_.contains(index)) {
     recent_.emplace_front(index, loaded);
@@ -63,10 +75,16 @@ TableCache::Piece TableCache::piece(uint64_t grain) {
   return loaded;
 }
 
-TableCache::Piece TableCache::load(uint64_t index) const {
+bool TableCache::places_fit(uint64_t first, uint64_t last) const {
+  const uint64_t size = file_->size();
   const uint64_t table_bytes = uint64_t{layout_.entries_per_table} * layout_.entry_size;
-  const uint64_t first = index * tables_per_piece_;
-  const uint64_t last = std::min<uint64_t>(first + tables_per_piece_, layout_.tables.size());
+  return std::all_of(layout_.tables.begin() + static_cast<std::ptrdiff_t>(first),
+                     layout_.tables.begin() + static_cast<std::ptrdiff_t>(last),
+                     [&](uint64_t place) { return place == 0 || range_fits(place, table_bytes, size); });
+}
+
+TableCache::Piece TableCache::load(uint64_t first, uint64_t last) const {
+  const uint64_t table_bytes = uint64_t{layout_.entries_per_table} * layout_.entry_size;
   Piece piece;
   piece.first = first * layout_.entries_per_table;
   piece.count = std::min((last - first) * layout_.entries_per_table, layout_.grains - piece.first);

@@ -26,7 +26,8 @@ struct TableLayout {
 /// Thread-safe.
 class TableCache {
  public:
-  /// `layout.tables` covers all grains. Layout and pieces together take no more than `bytes`; throws limit if the layout alone does.
+  /// `layout.tables` covers all grains. Layout and pieces together take no more than `bytes`; throws limit if the layout alone does, and
+  /// corrupt if there are more tables than the file has room for.
   TableCache(std::shared_ptr<Storage> file, TableLayout layout, uint64_t bytes);
 
   /// Entries of neighbouring grains.
@@ -45,7 +46,8 @@ class TableCache {
   const TableLayout& layout() const { return layout_; }
 
  private:
-  Piece load(uint64_t index) const;
+  bool places_fit(uint64_t first, uint64_t last) const;
+  Piece load(uint64_t first, uint64_t last) const;  ///< tables [first, last)
   void load_run(uint64_t table, uint64_t count, uint64_t into, std::vector<uint64_t>& entries) const;
 
   const std::shared_ptr<Storage> file_;

@@ -91,7 +91,15 @@ void TableExtent::check(const CheckOptions& options, CheckReport& report) {
   };
   for (uint64_t grain = 0; grain * grain_bytes_ < size_;) {
     if (options.cancel != nullptr) options.cancel->check();
-    const TableCache::Piece piece = tables_.piece(grain);
+    TableCache::Piece piece;
+    try {
+      piece = tables_.piece(grain);
+    } catch (const Error& error) {
+      if (error.code() != Errc::corrupt) throw;
+      damage(error.message(), grain, error.offset());
+      grain = (grain / tables_.layout().entries_per_table + 1) * tables_.layout().entries_per_table;
+      continue;
+    }
     for (; piece.entries && grain < piece.end(); ++grain) {
       GrainPlace place;
       try {

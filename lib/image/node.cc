@@ -177,6 +177,7 @@ Extent Node::chain_extent(uint64_t offset, uint64_t limit) {
   uint32_t depth = 0;
   for (Node* node = this;; node = node->parent_.get(), ++depth) {
     Extent run = node->named([&] { return node->image_->extent_at(offset, std::min(limit, node->size() - offset)); });
+    if (run.length == 0) throw Error(Errc::corrupt, "the file became shorter while it was read").in(node->identity_.path).at(offset);
     limit = std::min(limit, run.length);
     const bool below = run.kind == ExtentKind::absent && node->parent_ != nullptr && offset < node->parent_->size();
     if (below) continue;

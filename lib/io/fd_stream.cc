@@ -27,9 +27,11 @@ bool try_again(int fd, short events) {
 void FdByteSource::wait() const {
   constexpr int kPatienceMs = 100;
   struct pollfd ready = {fd_, POLLIN, 0};
+  int n = 0;
   do {
     cancel_->check();
-  } while (poll(&ready, 1, kPatienceMs) == 0);
+    n = poll(&ready, 1, kPatienceMs);
+  } while (n == 0 || (n < 0 && errno == EINTR));
 }
 
 size_t FdByteSource::read(MutableBytes out) {

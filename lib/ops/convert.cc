@@ -118,10 +118,14 @@ void refuse_same_file(const Source& source, const std::string& target, const Con
     throw Error(Errc::invalid_argument, "source and target are the same file").in(target).hint("name another target");
 }
 
-/// No wider than the source's.
+/// No wider than that of any file of the source (CRY-6).
 std::optional<uint32_t> target_mode(const Source& source, const std::string& path, const ConvertOptions& options) {
   if (!source.image) return options.create.mode;
-  const std::optional<uint32_t> mode = file_system_of(options.open.file_system).open(path, {.lock = false})->mode();
+  FileSystem& files = file_system_of(options.open.file_system);
+  std::optional<uint32_t> mode = files.open(path, {.lock = false})->mode();
+  for (const ImageInfo& layer : source.image->chain())
+    for (const std::string& name : layer.files)
+      if (const auto one = files.open(name, {.lock = false})->mode()) mode = mode.value_or(0666) & *one;
   if (!mode) return options.create.mode;
   return options.create.mode ? *options.create.mode & *mode : *mode & 0666;
 }
@@ -180,7 +184,11 @@ CopyReport convert(const std::string& source_path, const std::string& target_pat
     limited = ops::limit_output(file_system_of(options.create.file_system), options.create.limits.output_bytes);
     options.create.file_system = limited.get();
   }
-  if (options.into_existing) return copy_into(source, open_existing(target_path, format, options), options);
+  if (options.into_existing) {
+    Image target = open_existing(target_path, format, options);
+    for (const std::string& file : target.info().files) refuse_same_file(source, file, options);
+    return copy_into(source, std::move(target), options);
+  }
   options.create.mode = target_mode(source, source_path, options);
   return copy_into(source, create_target(target_path, format, source.size(), options.create), options);
 }

@@ -195,6 +195,7 @@ TEST_CASE("RES-9: a descriptor of more than 1 MiB, a line of more than 4 KiB, or
   every_entry_point_fails(bytes_of_text(long_text), Errc::limit);
   every_entry_point_fails(bytes_of_text(sound + "x = \"" + std::string(5000, 'a') + "\"\n"), Errc::limit);
   every_entry_point_fails(bytes_of_text(descriptor_text("custom", many_extents(2049))), Errc::limit);
+  every_entry_point_fails(bytes_of_text(sound + std::string(20000, '\n')), Errc::limit);
   HostileWorld most(bytes_of_text(descriptor_text("custom", many_extents(2048))));
   CHECK(most.open().size() == 2048 * 512);
 }
@@ -210,6 +211,15 @@ TEST_CASE("RES-9: an extent of no sectors, and extents whose sum overflows, are 
   } catch (const Error& error) {
     CHECK((error.code() == Errc::corrupt || error.code() == Errc::limit));
   }
+}
+
+TEST_CASE("RES-11: more grain tables than the file has room for are refused before anything loops over them") {
+  SparseImage all_same(uint64_t{512} * 100, 0);
+  for (uint64_t i = 0; i < 100; ++i) {
+    put32(all_same.bytes, SparseImage::kGdAt + i * 4, SparseImage::kGtAt / 512);
+    put32(all_same.bytes, SparseImage::kRgdAt + i * 4, SparseImage::kGtAt / 512);
+  }
+  every_entry_point_fails(all_same.finish(), Errc::corrupt);
 }
 
 TEST_CASE("RES-11: markers and tables that refer in circles end in an error, in bounded time") {

@@ -172,5 +172,16 @@ TEST_CASE("CRY-6: a conversion's result is readable by no more people than its s
   }
 }
 
+TEST_CASE("CRY-6: a descriptor that all may read does not open what its extent holds") {
+  TempDir dir;
+  create_image(host_file_system(), dir / "a.vmdk", "vmdk", 1 << 20, {{"subformat", "monolithicFlat"}});
+  REQUIRE(chmod((dir / "a.vmdk").c_str(), 0644) == 0);
+  REQUIRE(chmod((dir / "a-flat.vmdk").c_str(), 0600) == 0);
+  convert(dir / "a.vmdk", dir / "b.raw", {});
+  struct stat status {};
+  REQUIRE(stat((dir / "b.raw").c_str(), &status) == 0);
+  CHECK((status.st_mode & 0077) == 0);
+}
+
 }  // namespace
 }  // namespace varve::test

@@ -243,6 +243,30 @@ TEST_CASE("two tables in one place are damage") {
   CHECK(p.check().damages >= 1);
 }
 
+TEST_CASE("where two tables lie in one place no repair writes anything: the good copy stays") {
+  for (const Repair repair : {Repair::safe, Repair::all}) {
+    Patient p;
+    p.poke(p.gd + 4, p.number(p.gd, 4));
+    const Bytes before = p.file()->contents();
+    const CheckReport report = p.check(repair);
+    CHECK(report.damages >= 1);
+    CHECK(report.repaired == 0);
+    CHECK(p.file()->contents() == before);
+  }
+}
+
+TEST_CASE("an overhead that covers grains is damage, as it is for the reader") {
+  Patient p;
+  p.poke(64, p.file()->size() / 512, 8);
+  CHECK(p.check().damages >= 5);
+}
+
+TEST_CASE("grains are aligned like the first one, wherever the overhead ends") {
+  Patient p;
+  p.poke(64, p.number(64, 8) - 28, 8);
+  CHECK(p.check().clean());
+}
+
 TEST_CASE("grains that nothing refers to are leaked space, with their bytes") {
   Patient p;
   p.poke_both(600, 0);

@@ -16,7 +16,7 @@ namespace varve {
 enum class Repair : uint8_t {
   none,
   safe,  ///< only what cannot lose data
-  all,   ///< also what gives up ranges that cannot be read, naming each
+  all,   ///< also drops references to places where no data can be, naming the range of the disk that each loses
 };
 
 struct CheckOptions {
