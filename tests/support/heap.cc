@@ -40,15 +40,27 @@ void give_back(void* memory) noexcept {
   std::free(memory);
 }
 
+void* take_or_null(size_t size) noexcept {
+  try {
+    return take(size, 0);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
 }  // namespace
 
-// The nothrow forms of the standard library call these.
+// All forms that are in use, or a sanitizer's own would meet our delete.
+void* operator new(size_t size, const std::nothrow_t&) noexcept { return take_or_null(size); }
+void* operator new[](size_t size, const std::nothrow_t&) noexcept { return take_or_null(size); }
 void* operator new(size_t size) { return take(size, 0); }
 void* operator new[](size_t size) { return take(size, 0); }
 void* operator new(size_t size, std::align_val_t alignment) { return take(size, static_cast<size_t>(alignment)); }
 void* operator new[](size_t size, std::align_val_t alignment) { return take(size, static_cast<size_t>(alignment)); }
 void operator delete(void* memory) noexcept { give_back(memory); }
 void operator delete[](void* memory) noexcept { give_back(memory); }
+void operator delete(void* memory, const std::nothrow_t&) noexcept { give_back(memory); }
+void operator delete[](void* memory, const std::nothrow_t&) noexcept { give_back(memory); }
 void operator delete(void* memory, size_t) noexcept { give_back(memory); }
 void operator delete[](void* memory, size_t) noexcept { give_back(memory); }
 void operator delete(void* memory, std::align_val_t) noexcept { give_back(memory); }
