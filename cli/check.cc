@@ -131,9 +131,10 @@ const Command& check_command() {
                         {0,
                          "repair",
                          "HOW",
-                         "safe: mend only what cannot lose data; all: also give up what cannot be read, naming each range",
+                         "safe: mend only what cannot lose data; all: also drop references to places where no data can be, naming each "
+                         "range that is lost",
                          {"safe", "all"}},
-                        {'U', "", "", "check an image that another program is writing: what it is about to change may look damaged"}},
+                        unlocked_option("check an image that another program is writing: what it is about to change may look damaged")},
                        progress_options(),
                        parent_options(),
                        reference_options(),

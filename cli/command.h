@@ -76,7 +76,7 @@ class UsageError : public std::runtime_error {
   std::string hint_;
 };
 
-/// Standard output takes no more: there is no point in going on. main() finds out why and reports it.
+/// Standard output takes no more: there is no point in going on. main() finds out why and acts on it.
 class OutputFailed : public std::exception {};
 
 /// "did you mean X?" for a word that is close to one of the candidates, else empty.

@@ -62,9 +62,7 @@ const Command& info_command() {
       .description =
           "Tells what the image says about itself, without reading its data. Its parents are only named, not opened, unless --chain is "
           "given.",
-      .options = option_rows({{format_option(),
-                               {0, "chain", "", "tell about the parents too, the image first"},
-                               {'U', "", "", "read an image that another program is writing"}},
+      .options = option_rows({{format_option(), {0, "chain", "", "tell about the parents too, the image first"}, unlocked_option()},
                               parent_options(),
                               reference_options(),
                               {json_option()}}),

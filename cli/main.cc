@@ -1,5 +1,6 @@
 // The command line tool: finds the command in the table, runs it and turns what happened into one line and an exit code.
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -28,6 +29,12 @@ void occupy_standard_streams() {
   }
 }
 
+/// Has whoever read standard output gone? A pipe tells by POLLERR, a socket by POLLHUP.
+bool reader_is_gone() {
+  struct pollfd output = {STDOUT_FILENO, POLLOUT, 0};
+  return poll(&output, 1, 0) > 0 && (output.revents & (POLLERR | POLLHUP)) != 0;
+}
+
 int fail(Messages& messages, const std::string& text, int code) {
   messages.error(text);
   return code;
@@ -52,6 +59,10 @@ int run_command(const Command& command, const std::vector<std::string>& words, M
   } catch (const UsageError& e) {
     return usage_failure(messages, std::string(command.name), e);
   } catch (const Error& e) {
+    if (e.code() == Errc::io && e.path() == "<stdout>" && reader_is_gone()) {  // of a conversion to a pipe, which goes past std::cout
+      std::cout.setstate(std::ios::badbit);
+      return command.failed;
+    }
     const bool stopped = e.code() == Errc::cancelled && signals.received() != 0;
     return fail(messages, e.what(), stopped ? kSignalBase + signals.received() : command.failed);
   } catch (const std::bad_alloc&) {
@@ -85,13 +96,22 @@ int run(const std::vector<std::string>& words, Messages& messages) {
   }
 }
 
-/// Results that did not arrive are a failure, whether the pipe is closed, the disk full or the file server gone.
-int close_output(int code, Messages& messages) {
+/// Results that did not arrive are a failure, whether the disk is full or the file server gone. If it is the reader that has gone
+/// ("varve map x | head"), we end as any program does that writes to such a pipe: by SIGPIPE and without a word, unless the parent
+/// process wants SIGPIPE to be ignored.
+int close_output(int code, bool sigpipe_ends_us, Messages& messages) {
   errno = 0;
   const bool written = std::cout.flush().good();
-  const int cause = errno;
+  int failure = errno;
   if (written && (close(STDOUT_FILENO) == 0 || errno == EBADF)) return code;
-  const int failure = written ? errno : cause;
+  if (written) failure = errno;
+  if (!written && reader_is_gone()) {
+    failure = EPIPE;
+    if (sigpipe_ends_us) {
+      std::signal(SIGPIPE, SIG_DFL);
+      raise(SIGPIPE);
+    }
+  }
   messages.error(std::string("standard output: cannot write") + (failure == 0 ? "" : std::string(": ") + std::strerror(failure)));
   return code == kDone ? kFailed : code;
 }
@@ -103,9 +123,9 @@ int main(int argc, char** argv) {
   using namespace varve::cli;
   occupy_standard_streams();
   // Both become errors of the call that caused them, and take the way of all errors.
-  std::signal(SIGPIPE, SIG_IGN);
+  const bool sigpipe_ends_us = std::signal(SIGPIPE, SIG_IGN) == SIG_DFL;
   std::signal(SIGXFSZ, SIG_IGN);
   Messages messages;
   const int code = run(std::vector<std::string>(argv + (argc > 0 ? 1 : 0), argv + argc), messages);
-  return close_output(code, messages);
+  return close_output(code, sigpipe_ends_us, messages);
 }

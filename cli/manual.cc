@@ -53,7 +53,8 @@ constexpr std::string_view kEverywhere =
     "and what to do. Strings from an image are printed escaped. With --json the result is one JSON document, whose keys are described in "
     "docs/cli.md.\n\n"
     "A new image appears under its name only when it is complete and on the medium. An existing file is not overwritten without --force. "
-    "SIGINT and SIGTERM stop a command and leave nothing half-written.\n\n"
+    "SIGINT and SIGTERM stop a command and leave nothing half-written. When the reader of its standard output has gone, a command ends by "
+    "SIGPIPE.\n\n"
     "Files that an image names (parents, extents) are opened only if they lie in the image's own directory or below, unless --references "
     "says otherwise.\n";
 

@@ -28,6 +28,10 @@ Option sync_option() { return {0, "sync", "MODE", "none: do not wait until the r
 
 Option force_option(std::string_view what) { return {0, "force", "", what}; }
 
+Option unlocked_option(std::string_view what) { return {'U', "", "", what}; }
+
+Option threads_option() { return {'j', "", "N", "number of threads; without it, one for each processor"}; }
+
 std::vector<Option> progress_options() {
   return {{'p', "", "", "show progress, rate and time left on standard error; by itself on a terminal"},
           {0, "progress", "STYLE", "bar: like -p; json: one JSON line a second", {"bar", "json"}, true},
@@ -55,7 +59,7 @@ std::vector<Option> option_rows(std::initializer_list<std::vector<Option>> lists
 }
 
 std::string format_value(const Arguments& arguments, std::string_view key) {
-  const std::string name = arguments.value(key);
+  std::string name = arguments.value(key);
   if (!arguments.has(key)) return name;
   std::vector<std::string> known;
   for (const FormatInfo* format : formats()) {

@@ -30,8 +30,7 @@ void run(std::span<const uint8_t> input) {
     require(image.format().name == first.driver->info().name, "opened as another format than probed");
     read_everything(image);
   });
-  const std::vector<std::byte> after = file.bytes();
-  require(std::equal(after.begin(), after.end(), std::as_bytes(input).begin(), std::as_bytes(input).end()), "the file changed");
+  require(same_bytes(file.bytes(), std::as_bytes(input)), "the file changed");
 }
 
 }  // namespace varve::fuzz

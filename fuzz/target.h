@@ -22,29 +22,35 @@ void run(std::span<const uint8_t> input);
 /// Ends the program as a finding if `holds` is false.
 void require(bool holds, const std::string& what);
 
-/// Calls `work`, which may throw varve::Error and nothing else. Returns the error's code as a number, 0 if there was none.
+/// Calls `work`, which may throw varve::Error and nothing else, and that not for what only a host can do, such as io. Returns the error's
+/// code as a number, 0 if there was none.
 int only_errors(const std::function<void()>& work);
 
 /// Is this the image's fault, as opposed to the caller's or the host's?
 bool structural(int code);
 
-/// Bounds for an input: a hostile image must fail on these rather than run for long.
-Limits tight_limits();
+/// Sizes and contents. Faster under a fuzzer than comparing byte by byte.
+bool same_bytes(ConstBytes a, ConstBytes b);
+
+/// Bounds for an input: a hostile image must fail on these rather than run for long. Three of four choices leave memory for tables as
+/// usual, the others so little that not all of them are held at once.
+Limits tight_limits(uint8_t choice = 0);
 
 /// An image file in memory.
 class MemoryImage {
  public:
-  explicit MemoryImage(std::span<const std::byte> bytes);
+  explicit MemoryImage(std::span<const std::byte> bytes, const Limits& limits = tight_limits());
   const std::shared_ptr<Storage>& storage() const { return storage_; }
   std::vector<std::byte> bytes() const;
   Image open(Access access, const std::string& format = "vmdk") const;
 
  private:
   std::shared_ptr<Storage> storage_;
+  Limits limits_;
 };
 
-/// Everything that reads: info, map, reads at many places, check. Returns what check said and asserts that it and the reads
-/// agree, and that a check which finds nothing is followed by no structural failure.
+/// Everything that reads an image without a parent: info, check with its data, map, reads at many places. Runs without data read as
+/// zeros, a part reads as the whole does, and a check which finds nothing is followed by no structural failure.
 void read_everything(Image& image);
 
 /// Peak of the heap beyond `start` stays within 32 MiB + 4 x `input_bytes` (rule RES-1).

@@ -10,6 +10,19 @@ const char* const kTargetName = "vmdk_descriptor";
 
 namespace {
 
+/// A value may make a line longer than any that a file may have.
+const Limits kAnyLine = [] {
+  Limits limits;
+  limits.descriptor_line = UINT32_MAX;
+  return limits;
+}();
+
+/// What a descriptor keeps of a value.
+std::string trimmed(const std::string& value) {
+  const size_t begin = value.find_first_not_of(" \t");
+  return begin == std::string::npos ? "" : value.substr(begin, value.find_last_not_of(" \t") + 1 - begin);
+}
+
 void compare_extents(const std::vector<vmdk::ExtentLine>& a, const std::vector<vmdk::ExtentLine>& b) {
   require(a.size() == b.size(), "the number of extents changed");
   for (size_t i = 0; i < a.size(); ++i) {
@@ -17,6 +30,16 @@ void compare_extents(const std::vector<vmdk::ExtentLine>& a, const std::vector<v
                 a[i].offset_sectors == b[i].offset_sectors,
             "an extent line changed");
   }
+}
+
+/// A value takes or is refused, and says the same when it is read again.
+void set_value(vmdk::Descriptor descriptor, const std::string& key, const std::string& value) {
+  if (only_errors([&] { descriptor.set(key, value); }) != 0) return;
+  const std::string text = descriptor.text();
+  const vmdk::Descriptor again = vmdk::Descriptor::parse(std::as_bytes(std::span(text)), kAnyLine);
+  require(trimmed(again.get(key).value_or("")) == trimmed(value), "a value that was set comes back different: " + text);
+  require(again.entries().size() == descriptor.entries().size(), "setting a value added an entry");
+  compare_extents(descriptor.extents(), again.extents());
 }
 
 void rewrite_extents(const vmdk::Descriptor& descriptor) {
@@ -52,9 +75,8 @@ void run(std::span<const uint8_t> input) {
     const vmdk::Descriptor third = vmdk::Descriptor::parse(std::as_bytes(std::span(again)), Limits{});
     require(third.cid() == cid, "the new CID does not survive a round trip");
     compare_extents(first.extents(), third.extents());
-    changed.set("createType", value);
-    const std::string typed = changed.text();
-    compare_extents(first.extents(), vmdk::Descriptor::parse(std::as_bytes(std::span(typed)), Limits{}).extents());
+    for (const char* key : {"createType", "parentFileNameHint", "ddb.uuid"}) set_value(first, key, value);
+    for (const vmdk::ExtentLine& line : first.extents()) first.to_utf8(line.name);
   });
 }
 

@@ -2,11 +2,11 @@
 // which an input ends at the first check. Linked into the fuzzers of images.
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <random>
 
 #include "seeds.h"
 #include "target.h"
+#include "vmdk/structures.h"
 
 extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
 
@@ -41,17 +41,24 @@ constexpr std::array<uint64_t, 22> kValues = {0,
                                               1ULL << 63,
                                               UINT64_MAX - 1,
                                               UINT64_MAX};
-constexpr std::array<uint8_t, 4> kMagic = {'K', 'D', 'M', 'V'};
 constexpr std::array<uint8_t, 4> kLineEnds = {'\n', ' ', '\r', '\n'};
+constexpr std::array<uint32_t, 3> kMagics = {vmdk::kSparseMagic, vmdk::kCowdMagic, 0xcafebabe};
 
 class Mutation {
  public:
-  Mutation(uint8_t* data, size_t size, unsigned seed) : data_(data), size_(size), random_(seed) {}
+  Mutation(uint8_t* data, size_t size, unsigned seed) : data_(data), size_(size), random_(seed) {
+    // Behind a text there may be an extent.
+    header_ = size > kExtentsTextBytes + 512 && data[0] == '#' ? kExtentsTextBytes : 0;
+    for (size_t i = 0; i < 4 && header_ + i < size; ++i) magic_ |= uint32_t{data[header_ + i]} << (8 * i);
+  }
 
   void field_of_a_header() {
-    const size_t at = random_() % 4 == 0 && size_ >= 1024 ? size_ - 1024 : 0;  // the footer's place
+    const size_t at = random_() % 4 == 0 && size_ >= 1024 ? size_ - 1024 : header_;  // the footer's place
     const Field& field = kFields[random_() % kFields.size()];
-    put(at + field.offset, field.width, value());
+    if (magic_ == vmdk::kSparseMagic)
+      put(at + field.offset, field.width, value());
+    else
+      put(at + random_() % 64 * 4, 4 + random_() % 2 * 4, value());
   }
   void entry_of_a_table() {
     const size_t sectors = size_ / 512;
@@ -71,10 +78,13 @@ class Mutation {
       return;
     }
   }
-  void keep_what_opens() {
-    if (size_ < 512 || data_[0] == '#' || random_() % 16 == 0) return;
-    std::memcpy(data_, kMagic.data(), kMagic.size());
-    std::memcpy(data_ + 73, kLineEnds.data(), kLineEnds.size());
+  /// What `before` had, if anything.
+  void keep_what_opens(const Mutation& before) {
+    if (std::find(kMagics.begin(), kMagics.end(), before.magic_) == kMagics.end() || random_() % 16 == 0) return;
+    if (before.header_ != 0) put(0, 1, '#');
+    put(before.header_, 4, before.magic_);
+    if (before.magic_ == vmdk::kSparseMagic)
+      for (size_t i = 0; i < kLineEnds.size(); ++i) put(before.header_ + 73 + i, 1, kLineEnds[i]);
   }
   uint32_t number() { return static_cast<uint32_t>(random_()); }
 
@@ -86,6 +96,8 @@ class Mutation {
   uint8_t* data_;
   size_t size_;
   std::minstd_rand random_;
+  size_t header_ = 0;
+  uint32_t magic_ = 0;
 };
 
 size_t mutate(uint8_t* data, size_t size, size_t max_size, unsigned seed) {
@@ -95,7 +107,8 @@ size_t mutate(uint8_t* data, size_t size, size_t max_size, unsigned seed) {
     size = std::min(fresh.bytes.size(), max_size);
     std::copy_n(fresh.bytes.begin(), size, data);
   }
-  Mutation mutation(data, size, seed);
+  const Mutation before(data, size, seed);
+  Mutation mutation = before;
   for (unsigned i = 0; i < 1 + seed % 3; ++i) {
     switch (mutation.number() % 6) {
       case 0: mutation.field_of_a_header(); break;
@@ -108,7 +121,7 @@ size_t mutate(uint8_t* data, size_t size, size_t max_size, unsigned seed) {
     }
     mutation = Mutation(data, size, mutation.number());
   }
-  mutation.keep_what_opens();
+  mutation.keep_what_opens(before);
   return size;
 }
 

@@ -13,14 +13,11 @@ void run(std::span<const uint8_t> input) {
     only_errors([&] {
       Image image = file.open(Access::read_only);
       read_everything(image);
-      require(only_errors([&] { image.write_at(0, std::as_bytes(input).first(0)); }) != 0 || !image.writable(),
-              "a read-only image took a write");
+      require(only_errors([&] { image.write_at(0, std::vector<std::byte>(512)); }) != 0, "a read-only image took a write");
       image.close();
     });
   }
-  const std::vector<std::byte> after = file.bytes();
-  require(std::equal(after.begin(), after.end(), std::as_bytes(input).begin(), std::as_bytes(input).end()),
-          "opening for reading changed the file");
+  require(same_bytes(file.bytes(), std::as_bytes(input)), "opening for reading changed the file");
 }
 
 }  // namespace varve::fuzz

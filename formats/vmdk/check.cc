@@ -15,8 +15,6 @@
 namespace varve::vmdk {
 namespace {
 
-/// Reading every grain around tens of thousands of bad ones tells nothing new, and costs.
-
 void note(CheckReport& report, std::string message) {
   Finding found;
   found.severity = Severity::note;
@@ -58,6 +56,7 @@ class ImageCheck {
   }
 
   void read_part(size_t index, const IntervalSet& bad) {
+    // Reading every grain around tens of thousands of bad ones tells nothing new, and costs.
     if (bad.count() > kMaxBadParts) return note(report_, "too many grains are bad: the data was not read");
     CheckOptions options = options_;
     if (options_.progress)
@@ -79,10 +78,14 @@ class ImageCheck {
     const bool may_repair = image_.parts().writable && p.may_write() && !image_.parts().created;
     CheckOptions options = options_;
     if (!may_repair) options.repair = Repair::none;
-    SparseCheck check(p.storage, header, options, image_.parts().limits, report_);
+    // One extent at a time, but the others' drivers hold their shares meanwhile.
+    Limits limits = image_.parts().limits;
+    limits.metadata_bytes /= image_.parts().sharers;
+    SparseCheck check(p.storage, header, options, limits, report_);
     check.look();
     if (may_repair && options.repair != Repair::none) {
       p.driver->close();
+      if (check.gives_up_data()) image_.before_change();
       if (check.repair()) image_.reopen_part(index);
     }
     return check.bad_parts();

@@ -56,7 +56,8 @@ class Walk {
       run_end_ = position_ + run.length;
       if (const auto next_bad = known_bad_.find_overlap(position_, run.length)) run_end_ = next_bad->offset;
       return true;
-    } catch (const Error&) {
+    } catch (const Error& error) {
+      if (error.code() != Errc::corrupt) throw;  // what is corrupt the structure's check has told
       position_ = std::min(extent_.size(), align_down(position_, grain_) + grain_);
       return false;
     }

@@ -15,13 +15,13 @@ namespace {
 
 constexpr uint32_t kCowdEntries = 4096;
 constexpr uint64_t kCowdHeaderSectors = 4;
+constexpr uint64_t kCowdTableSectors = kCowdEntries * kGtEntrySize / kSectorSize;
 
 class CowdExtent final : public TableExtent {
  public:
-  using TableExtent::TableExtent;
-  CowdExtent(std::shared_ptr<Storage> file, const CowdHeader& header, TableLayout layout, uint64_t metadata_bytes)
-      : TableExtent(std::move(file), header.capacity_sectors * kSectorSize, header.grain_sectors * kSectorSize,
-                    (header.gd_sector * kSectorSize) + header.gd_entries * kGtEntrySize, std::move(layout), metadata_bytes),
+  CowdExtent(std::shared_ptr<Storage> file, const CowdHeader& header, TableLayout tables, SectorRanges metadata, uint64_t metadata_bytes)
+      : TableExtent(std::move(file), {.size = header.capacity_sectors * kSectorSize, .grain_bytes = header.grain_sectors * kSectorSize},
+                    std::move(tables), std::move(metadata), metadata_bytes),
         unclean_(header.unclean) {}
 
   void check(const CheckOptions& options, CheckReport& report) override {
@@ -78,8 +78,18 @@ std::unique_ptr<ExtentDriver> open_cowd_extent(std::shared_ptr<Storage> file, co
   layout.entries_per_table = kCowdEntries;
   layout.entry_size = kGtEntrySize;
   layout.tables.reserve(header.gd_entries);
-  for (uint64_t i = 0; i < header.gd_entries; ++i) layout.tables.push_back(load<le32>(directory, i * kGtEntrySize) * kSectorSize);
-  return std::make_unique<CowdExtent>(std::move(file), header, std::move(layout), limits.metadata_bytes);
+  SectorRanges metadata(limits.metadata_bytes / 4);
+  metadata.add(0, kCowdHeaderSectors);
+  metadata.add(header.gd_sector, header.gd_sector + div_ceil(directory.size(), kSectorSize));
+  for (uint64_t i = 0; i < header.gd_entries; ++i) {
+    const uint64_t sector = load<le32>(directory, i * kGtEntrySize);
+    layout.tables.push_back(sector * kSectorSize);
+    // One outside the file is reported when it is read.
+    if (sector != 0 && range_fits(sector * kSectorSize, kCowdTableSectors * kSectorSize, file->size()))
+      metadata.add(sector, sector + kCowdTableSectors);
+  }
+  metadata.settle();
+  return std::make_unique<CowdExtent>(std::move(file), header, std::move(layout), std::move(metadata), limits.metadata_bytes);
 }
 
 }  // namespace varve::vmdk

@@ -72,6 +72,9 @@ class Descriptor {
   void remove(std::string_view key);
   /// Exchanges extent `index`; the rest of the text stays.
   void set_extent(size_t index, const ExtentLine& line);
+  /// After changes of `before`: where a line became longer or shorter, blank lines in its sector give or take the difference, if they
+  /// can, so that all behind it lies where it lay. The text is taken to begin with a sector.
+  void keep_places(const Descriptor& before);
 
   /// Adds a line at the end as it is; `line` has no line end. The way to compose a new descriptor.
   void append(std::string_view line);
@@ -102,6 +105,7 @@ class Descriptor {
   };
 
   static Line classify(std::string raw);
+  static void balance(std::vector<Line>& lines, size_t changed, size_t old_length);
   void add_line(Line line);
   std::optional<uint32_t> hex_value(std::string_view key) const;
   size_t place_for(std::string_view key) const;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "base/checked_math.h"
 #include "base/zero.h"
@@ -9,6 +10,24 @@
 
 namespace varve::vmdk {
 namespace {
+
+/// From `offset` to the end of the file.
+bool ends_in_zeros(Storage& file, uint64_t offset) {
+  std::vector<std::byte> buffer;
+  for (const uint64_t end = file.size(); offset < end;) {
+    const StorageExtent run = file.extent_at(offset);
+    uint64_t length = run.length;
+    if (!run.hole) {
+      constexpr uint64_t kPiece = uint64_t{1} << 20;
+      length = std::min(length, kPiece);
+      buffer.resize(length);
+      file.read_at(offset, buffer);
+      if (!is_zero(buffer)) return false;
+    }
+    offset += length;
+  }
+  return true;
+}
 
 class FlatExtent final : public ExtentDriver {
  public:
@@ -37,7 +56,8 @@ class FlatExtent final : public ExtentDriver {
   }
 
   void check_resize(uint64_t /*size*/) const override {
-    if (file_offset_ + size_ != file_->size())
+    // A growth that did not get as far as the descriptor leaves zeros.
+    if (!ends_in_zeros(*file_, file_offset_ + size_))
       throw Error(Errc::unsupported, "this flat extent does not end where its file ends, so it cannot be resized").in(file_->name());
   }
 

@@ -21,26 +21,12 @@ std::vector<uint32_t> read_entries(Storage& file, uint64_t sector, uint64_t coun
 
 uint64_t sectors_of(uint64_t bytes) { return div_ceil(bytes, kSectorSize); }
 
-/// Sorts, and joins what touches or overlaps.
-void merge(std::vector<SectorRange>& ranges) {
-  std::sort(ranges.begin(), ranges.end(), [](const SectorRange& a, const SectorRange& b) { return a.first < b.first; });
-  size_t kept = 0;
-  for (const SectorRange& range : ranges) {
-    if (kept > 0 && range.first <= ranges[kept - 1].end) {
-      ranges[kept - 1].end = std::max(ranges[kept - 1].end, range.end);
-    } else {
-      ranges[kept++] = range;
-    }
-  }
-  ranges.resize(kept);
-}
-
 }  // namespace
 
 GrainDirectory::GrainDirectory(const SparseHeader& header, uint64_t file_sectors)
     : header_(header), file_sectors_(file_sectors), table_sectors_(sectors_of(header.gt_bytes())), table_bytes_(header.gt_bytes()) {}
 
-GrainDirectory GrainDirectory::load(Storage& file, const SparseHeader& header, const Limits& limits) {
+GrainDirectory GrainDirectory::load(Storage& file, const SparseHeader& header, const Limits& limits, Copies needed) {
   GrainDirectory directory(header, sectors_of(file.size()));
   const uint64_t count = header.gd_entries();
   if (checked_mul(count, 2 * sizeof(uint32_t)) > limits.metadata_bytes)
@@ -51,6 +37,7 @@ GrainDirectory GrainDirectory::load(Storage& file, const SparseHeader& header, c
     try {
       directory.primary_ = read_entries(file, header.gd_sector, count);
     } catch (const Error&) {
+      if (needed == Copies::both) throw;
       // The other copy alone will do; if it is no better, its error is the one to show.
       directory.primary_.assign(count, 0);
       directory.redundant_ = read_entries(file, header.rgd_sector, count);
@@ -58,6 +45,7 @@ GrainDirectory GrainDirectory::load(Storage& file, const SparseHeader& header, c
     try {
       if (directory.redundant_.empty()) directory.redundant_ = read_entries(file, header.rgd_sector, count);
     } catch (const Error&) {
+      if (needed == Copies::both) throw;
       directory.redundant_.assign(count, 0);
     }
   }
@@ -108,8 +96,8 @@ std::optional<uint32_t> GrainDirectory::readable(uint64_t index) const {
 void GrainDirectory::set(TableCopy copy, uint64_t index, uint32_t sector) {
   (copy == TableCopy::primary ? primary_ : redundant_)[index] = sector;
   file_sectors_ = std::max(file_sectors_, sector + table_sectors_);
-  metadata_.push_back({sector, sector + table_sectors_});
-  merge(metadata_);
+  note_table(sector);
+  metadata_.settle();
 }
 
 uint64_t GrainDirectory::entry_offset(TableCopy copy, uint64_t index) const {
@@ -122,53 +110,18 @@ void GrainDirectory::write_all(Storage& file, TableCopy copy) const {
   file.write_at(entry_offset(copy, 0), std::as_bytes(std::span(raw)));
 }
 
-std::vector<SectorRange> GrainDirectory::fixed_structures() const {
-  std::vector<SectorRange> ranges = {{0, 1}};
-  if (header_.has_descriptor()) ranges.push_back({header_.descriptor_sector, header_.descriptor_sector + header_.descriptor_sectors});
-  ranges.push_back({header_.gd_sector, header_.gd_sector + sectors_of(header_.gd_bytes())});
-  if (has_redundant()) ranges.push_back({header_.rgd_sector, header_.rgd_sector + sectors_of(header_.gd_bytes())});
-  return ranges;
-}
-
-std::vector<SectorRange> GrainDirectory::structures() const {
-  std::vector<SectorRange> ranges = fixed_structures();
-  for (const TableCopy copy : {TableCopy::primary, TableCopy::redundant}) {
-    for (uint64_t i = 0; i < list(copy).size(); ++i) {
-      if (const uint64_t sector = usable(copy, i); sector != 0) ranges.push_back({sector, sector + table_sectors_});
-    }
-  }
-  return ranges;
-}
-
-bool GrainDirectory::is_metadata(uint64_t sector, uint64_t count) const {
-  const auto after = std::upper_bound(metadata_.begin(), metadata_.end(), sector + count - 1,
-                                      [](uint64_t s, const SectorRange& range) { return s < range.first; });
-  return after != metadata_.begin() && std::prev(after)->end > sector;
-}
-
 void GrainDirectory::note_metadata(const Limits& limits) {
-  // Real extents have their tables side by side, so this stays at a few ranges; a hostile one may scatter millions.
-  constexpr size_t kMergeAt = 4096;
-  const size_t bound = static_cast<size_t>(limits.metadata_bytes / 4 / sizeof(SectorRange));
-  metadata_ = fixed_structures();
-  size_t next_merge = std::min(kMergeAt, bound);
+  metadata_ = SectorRanges(limits.metadata_bytes / 4);
+  metadata_.add(0, 1);
+  if (header_.has_descriptor()) metadata_.add(header_.descriptor_sector, header_.descriptor_sector + header_.descriptor_sectors);
+  metadata_.add(header_.gd_sector, header_.gd_sector + sectors_of(header_.gd_bytes()));
+  if (has_redundant()) metadata_.add(header_.rgd_sector, header_.rgd_sector + sectors_of(header_.gd_bytes()));
   for (const TableCopy copy : {TableCopy::primary, TableCopy::redundant}) {
-    for (uint64_t i = 0; i < list(copy).size(); ++i) {
-      const uint64_t sector = usable(copy, i);
-      if (sector == 0) continue;
-      if (metadata_.back().end == sector) {
-        metadata_.back().end += table_sectors_;
-      } else {
-        metadata_.push_back({sector, sector + table_sectors_});
-      }
-      if (metadata_.size() < next_merge) continue;
-      merge(metadata_);
-      if (metadata_.size() > std::max<size_t>(bound, 4)) throw Error(Errc::limit, "the grain tables are scattered over too many places");
-      next_merge = 2 * metadata_.size() + kMergeAt;
-    }
+    for (uint64_t i = 0; i < list(copy).size(); ++i)
+      if (const uint32_t sector = usable(copy, i); sector != 0) note_table(sector);
   }
-  merge(metadata_);
-  if (metadata_.size() > std::max<size_t>(bound, 4)) throw Error(Errc::limit, "the grain tables are scattered over too many places");
+  metadata_.settle();
+  metadata_.lift_bound();  // tables that a writer adds
 }
 
 }  // namespace varve::vmdk

@@ -13,23 +13,21 @@
 #include "varve/limits.h"
 #include "varve/storage.h"
 #include "vmdk/header.h"
+#include "vmdk/sector_ranges.h"
 
 namespace varve::vmdk {
 
 enum class TableCopy : uint8_t { primary, redundant };
 
-/// Sectors [first, end).
-struct SectorRange {
-  uint64_t first = 0;
-  uint64_t end = 0;
-  bool operator==(const SectorRange&) const = default;
-};
+/// How many of two directories have to be readable. One is enough for reading. Whoever writes would take the other one for empty, and
+/// put something else in the place of what is there.
+enum class Copies : uint8_t { one, both };
 
 /// Not thread-safe for changes; the tables above it lock.
 class GrainDirectory {
  public:
-  /// Reads both copies. `header` must have been parsed against this file. Throws corrupt if neither can be read.
-  static GrainDirectory load(Storage& file, const SparseHeader& header, const Limits& limits);
+  /// Reads both copies. `header` must have been parsed against this file. Throws what reading threw if fewer than `needed` can be read.
+  static GrainDirectory load(Storage& file, const SparseHeader& header, const Limits& limits, Copies needed);
   /// Of a new extent whose tables lie one behind the other from these sectors on.
   static GrainDirectory lay_out(const SparseHeader& header, uint64_t first_table, uint64_t first_redundant_table);
 
@@ -54,16 +52,16 @@ class GrainDirectory {
   void write_all(Storage& file, TableCopy copy) const;
 
   /// Does any structure of the extent (header, descriptor, directories, tables) lie on [sector, sector + count)?
-  bool is_metadata(uint64_t sector, uint64_t count) const;
-  /// Each structure's range, unmerged: to find those that overlap.
-  std::vector<SectorRange> structures() const;
+  bool is_metadata(uint64_t sector, uint64_t count) const { return metadata_.takes(sector, count); }
+  /// Where all of these lie.
+  const SectorRanges& metadata() const { return metadata_; }
 
  private:
   GrainDirectory(const SparseHeader& header, uint64_t file_sectors);
   const std::vector<uint32_t>& list(TableCopy copy) const { return copy == TableCopy::primary ? primary_ : redundant_; }
-  std::vector<SectorRange> fixed_structures() const;
   void refuse_aliases(const std::string& path) const;
   void note_metadata(const Limits& limits);
+  void note_table(uint32_t sector) { metadata_.add(sector, sector + table_sectors_); }
 
   SparseHeader header_;
   uint64_t file_sectors_;
@@ -71,7 +69,7 @@ class GrainDirectory {
   uint64_t table_bytes_;
   std::vector<uint32_t> primary_;
   std::vector<uint32_t> redundant_;
-  std::vector<SectorRange> metadata_;  ///< sorted, disjoint
+  SectorRanges metadata_;
 };
 
 }  // namespace varve::vmdk

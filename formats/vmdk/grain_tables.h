@@ -66,6 +66,8 @@ class GrainTables {
   /// `metadata_bytes`: what the directory and the pages together may take; clean pages are dropped where that would be exceeded. Throws
   /// limit if it is too little for the directory and a few pages.
   GrainTables(std::shared_ptr<Storage> file, const SparseHeader& header, GrainDirectory directory, uint64_t metadata_bytes);
+  /// Throws if the constructor would.
+  static void require_memory(const SparseHeader& header, uint64_t metadata_bytes) { plan(header, header.gd_entries(), metadata_bytes); }
 
   /// The run that begins at `grain`, at most `limit` (> 0) grains and no more than a few pages.
   GrainRun run_at(uint64_t grain, uint64_t limit);

@@ -22,6 +22,8 @@ struct Geometry {
   uint64_t sectors = 0;
 };
 Geometry geometry_of(uint64_t disk_sectors, const std::string& adapter_type);
+/// For a disk of another size: as many cylinders as fit, of the heads and sectors that are stored. What is not stored is not added.
+void update_geometry(Descriptor& descriptor, uint64_t disk_sectors);
 
 struct ParentReference {
   uint32_t cid = kNoParentCid;

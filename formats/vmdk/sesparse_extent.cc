@@ -15,9 +15,13 @@ namespace varve::vmdk {
 namespace {
 
 constexpr uint64_t kGrainSectors = 8;
+constexpr uint64_t kGrainBytes = kGrainSectors * kSectorSize;
 constexpr uint64_t kTableSectors = 64;
 constexpr uint32_t kTableEntries = 4096;
 constexpr uint64_t kEntrySize = 8;
+
+// In the first reserved field, written by newer hosts; other readers have found that nothing else differs.
+constexpr uint64_t kNewerReserved = 0x200;
 
 // An entry of the directory: the top half says that there is a table, the bottom half is its number.
 constexpr uint64_t kDirectoryMark = 0x10000000;
@@ -33,9 +37,14 @@ enum class EntryKind : uint64_t { unallocated = 0, unmapped = 1, zero = 2, alloc
 
 class SeSparseExtent final : public TableExtent {
  public:
-  SeSparseExtent(std::shared_ptr<Storage> file, const SeSparseHeader& header, TableLayout layout, uint64_t metadata_bytes)
-      : TableExtent(std::move(file), header.capacity_sectors * kSectorSize, kGrainSectors * kSectorSize, header.grains_sector * kSectorSize,
-                    std::move(layout), metadata_bytes),
+  SeSparseExtent(std::shared_ptr<Storage> file, const SeSparseHeader& header, TableLayout tables, SectorRanges metadata,
+                 uint64_t metadata_bytes)
+      : TableExtent(std::move(file),
+                    {.size = header.capacity_sectors * kSectorSize,
+                     .grain_bytes = kGrainBytes,
+                     .first = header.grains_sector * kSectorSize,
+                     .alignment = kGrainBytes},
+                    std::move(tables), std::move(metadata), metadata_bytes),
         grains_(header.grains_sector * kSectorSize) {}
 
  private:
@@ -48,8 +57,8 @@ class SeSparseExtent final : public TableExtent {
       case EntryKind::allocated: {
         const uint64_t number = (entry >> kLowShift & kLowMask) | (entry & kHighMask) << kHighShift;
         // 60 bits of number times a grain's 4096 bytes do not fit 64.
-        if (number > (UINT64_MAX - grains_) / (kGrainSectors * kSectorSize)) return kUnknown;
-        return {true, ExtentKind::data, grains_ + number * kGrainSectors * kSectorSize};
+        if (number >= (UINT64_MAX - grains_) / kGrainBytes) return kUnknown;
+        return {true, ExtentKind::data, grains_ + number * kGrainBytes};
       }
     }
     return kUnknown;
@@ -71,14 +80,41 @@ void check_constants(const SeSparseConstHeaderRaw& raw) {
   if (raw.version != kSeSparseVersion) unknown("an unknown version");
   if (raw.grain_size != kGrainSectors) unknown("grains of " + std::to_string(raw.grain_size) + " sectors, known are 8");
   if (raw.grain_table_size != kTableSectors) unknown("tables of " + std::to_string(raw.grain_table_size) + " sectors, known are 64");
-  if (raw.flags != 0 || !all_zero(raw.reserved) || !all_zero(raw.pad)) unknown("unknown flags");
+  auto reserved = raw.reserved;
+  if (reserved[0] == kNewerReserved) reserved[0] = 0;
+  if (raw.flags != 0 || !all_zero(reserved) || !all_zero(raw.pad)) unknown("unknown flags");
 }
 
-/// The area as bytes, in the file.
+/// An area that is used; those that are not may be absent.
 void check_area(const SeSparseAreaRaw& area, uint64_t file_size, const char* what) {
   const uint64_t offset = checked_mul(area.offset, kSectorSize, what);
   const uint64_t size = checked_mul(area.size, kSectorSize, what);
   if (offset == 0 || !range_fits(offset, size, file_size)) bad(std::string(what) + " lies outside the file");
+}
+
+void add_area(SectorRanges& taken, const SeSparseAreaRaw& area) {
+  taken.add(area.offset, checked_add(area.offset, area.size, "the end of an area"));
+}
+
+/// Where all areas lie but those of tables and grains.
+SectorRanges check_areas(const SeSparseConstHeaderRaw& raw, uint64_t file_size) {
+  check_area(raw.volatile_header, file_size, "the volatile header");
+  check_area(raw.grain_directory, file_size, "the grain directory");
+  check_area(raw.grain_tables, file_size, "the area of grain tables");
+  SectorRanges metadata;
+  metadata.add(0, 1);
+  for (const SeSparseAreaRaw& area :
+       {raw.volatile_header, raw.journal_header, raw.journal, raw.grain_directory, raw.free_bitmap, raw.backmap})
+    add_area(metadata, area);
+  metadata.settle();
+  // The grains' area has the size that it may grow to, whatever the file holds of it.
+  checked_mul(raw.grains.offset, kSectorSize, "the area of grains");
+  SectorRanges all = metadata;
+  add_area(all, raw.grain_tables);
+  add_area(all, raw.grains);
+  all.settle();
+  if (all.overlap()) bad("two areas of the file share sector " + std::to_string(*all.overlap()));  // MEM-17
+  return metadata;
 }
 
 void check_journal(Storage& file, const SeSparseHeader& header) {
@@ -110,12 +146,9 @@ SeSparseHeader parse_sesparse_header(ConstBytes sector, uint64_t file_size, cons
   h.gd_entries = div_ceil(h.capacity_sectors, kGrainSectors * kTableEntries);
   if (h.gd_entries > kMaxDirectoryEntries || h.gd_entries * kEntrySize > limits.metadata_bytes)
     throw Error(Errc::limit, "the grain directory exceeds the limit for metadata");
-  check_area(raw.volatile_header, file_size, "the volatile header");
-  check_area(raw.grain_directory, file_size, "the grain directory");
-  check_area(raw.grain_tables, file_size, "the area of grain tables");
+  h.metadata = check_areas(raw, file_size);
   if (raw.volatile_header.size == 0) bad("no volatile header");
   if (raw.grain_directory.size * kSectorSize < h.gd_entries * kEntrySize) bad("the grain directory is too small for the disk");
-  checked_mul(raw.grains.offset, kSectorSize, "the area of grains");
   h.volatile_sector = raw.volatile_header.offset;
   h.gd_sector = raw.grain_directory.offset;
   h.tables_sector = raw.grain_tables.offset;
@@ -136,14 +169,19 @@ std::unique_ptr<ExtentDriver> open_sesparse_extent(std::shared_ptr<Storage> file
   layout.entries_per_table = kTableEntries;
   layout.entry_size = kEntrySize;
   layout.tables.reserve(header.gd_entries);
+  SectorRanges metadata(limits.metadata_bytes / 4);
+  for (const SectorRange& area : header.metadata.ranges()) metadata.add(area.first, area.end);
   for (uint64_t i = 0; i < header.gd_entries; ++i) {
     const uint64_t entry = load<le64>(directory, i * kEntrySize);
     const uint64_t number = entry & 0xffffffff;
     if (entry != 0 && entry >> 32 != kDirectoryMark) bad("an entry of no known kind in the grain directory");
     if (entry != 0 && number >= header.tables_sectors / kTableSectors) bad("a grain table outside the area of grain tables");
-    layout.tables.push_back(entry == 0 ? 0 : (header.tables_sector + number * kTableSectors) * kSectorSize);
+    const uint64_t place = entry == 0 ? 0 : header.tables_sector + number * kTableSectors;
+    layout.tables.push_back(place * kSectorSize);
+    if (place != 0) metadata.add(place, place + kTableSectors);
   }
-  return std::make_unique<SeSparseExtent>(std::move(file), header, std::move(layout), limits.metadata_bytes);
+  metadata.settle();
+  return std::make_unique<SeSparseExtent>(std::move(file), header, std::move(layout), std::move(metadata), limits.metadata_bytes);
 }
 
 }  // namespace varve::vmdk

@@ -11,6 +11,7 @@
 #include "base/endian.h"
 #include "varve/limits.h"
 #include "vmdk/extent.h"
+#include "vmdk/sector_ranges.h"
 
 namespace varve::vmdk {
 
@@ -57,6 +58,7 @@ static_assert(sizeof(SeSparseVolatileHeaderRaw) == 512);
 
 struct SeSparseHeader {
   uint64_t capacity_sectors = 0;
+  SectorRanges metadata;  ///< all areas but those of tables and grains, and the header itself
   uint64_t volatile_sector = 0;
   uint64_t gd_sector = 0;
   uint64_t gd_entries = 0;  ///< that the disk needs

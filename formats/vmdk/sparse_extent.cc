@@ -38,8 +38,9 @@ SparseExtent::SparseExtent(std::shared_ptr<Storage> file, const SparseHeader& he
       header_(header),
       mode_(mode),
       fresh_(false),
-      tables_(std::make_unique<GrainTables>(file_, header_, GrainDirectory::load(*file_, header_, mode_.limits),
-                                            mode_.limits.metadata_bytes)) {}
+      tables_(std::make_unique<GrainTables>(
+          file_, header_, GrainDirectory::load(*file_, header_, mode_.limits, mode_.writable ? Copies::both : Copies::one),
+          mode_.limits.metadata_bytes)) {}
 
 SparseExtent::SparseExtent(std::shared_ptr<Storage> file, const SparseLayout& layout, const SparseMode& mode)
     : file_(std::move(file)), header_(layout.header), mode_(mode), fresh_(true) {

@@ -19,9 +19,9 @@
 #include <mutex>
 #include <vector>
 
+#include "base/range_claims.h"
 #include "varve/limits.h"
 #include "vmdk/extent.h"
-#include "vmdk/grain_claims.h"
 #include "vmdk/grain_tables.h"
 #include "vmdk/header.h"
 
@@ -47,7 +47,7 @@ struct SparseLayout {
 SparseLayout lay_out_sparse(uint64_t size, uint64_t grain_sectors, uint64_t descriptor_sectors, bool zeroed_grains);
 
 /// Thread-safe as ExtentDriver says. Lock order: flush_mutex_ or session_mutex_, then the tables' own lock, then space_mutex_. Claims
-/// (grain_claims.h) are taken with none of them held; under a claim any of them may be taken.
+/// (range_claims.h) are taken with none of them held; under a claim any of them may be taken.
 class SparseExtent final : public ExtentDriver {
  public:
   /// Opens an uncompressed extent; `header` was parsed against `file`.
@@ -94,8 +94,11 @@ class SparseExtent final : public ExtentDriver {
   void bound_changed_tables();
 
   // sparse_resize.cc
+  SparseHeader grown_header(uint64_t size) const;
+  uint64_t growth_sectors(const SparseHeader& grown) const;
   void grow(SparseHeader grown);
   std::unique_ptr<GrainTables> lay_out_growth(SparseHeader& grown);
+  void write_zero_tables(uint64_t sector, uint64_t count);
   void clear_last_grain();
   std::array<std::byte, 1> read_last_byte();
 
@@ -118,7 +121,7 @@ class SparseExtent final : public ExtentDriver {
   const bool fresh_;  ///< created here, unpublished
   std::unique_ptr<GrainTables> tables_;
   std::unique_ptr<BulkWriter> bulk_;
-  GrainClaims claims_;
+  RangeClaims claims_;
 
   std::mutex flush_mutex_;  ///< one flush at a time
   std::atomic<bool> data_written_{false};

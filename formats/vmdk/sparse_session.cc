@@ -76,11 +76,8 @@ void SparseExtent::check_structures() const {
         throw damaged("the place of grain table " + std::to_string(i) + " lies outside the file").at(directory.entry_offset(copy, i));
     }
   }
-  std::vector<SectorRange> ranges = tables_->directory().structures();
-  std::sort(ranges.begin(), ranges.end(), [](const SectorRange& a, const SectorRange& b) { return a.first < b.first; });
-  for (size_t i = 1; i < ranges.size(); ++i) {
-    if (ranges[i].first < ranges[i - 1].end) throw damaged("two structures of the extent share a sector").at(ranges[i].first * kSectorSize);
-  }
+  if (const auto sector = directory.metadata().overlap())
+    throw damaged("two structures of the extent share a sector").at(*sector * kSectorSize);
 }
 
 /// MEM-19: every grain has one owner. Also finds where new grains go: behind everything that is used.

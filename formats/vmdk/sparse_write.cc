@@ -33,7 +33,7 @@ void SparseExtent::write_at(uint64_t offset, ConstBytes data) {
 void SparseExtent::write_unallocated(uint64_t offset, ConstBytes data) {
   const uint64_t first = offset / header_.grain_bytes();
   const uint64_t last = (offset + data.size() - 1) / header_.grain_bytes();
-  const GrainClaims::Claim claim(claims_, first, last - first + 1);
+  const RangeClaims::Claim claim(claims_, first, last - first + 1);
   while (!data.empty()) {
     const GrainRun run = run_at(offset, data.size());
     const auto part = data.first(run_bytes(run, offset, data.size()));
@@ -123,7 +123,7 @@ void SparseExtent::discard(uint64_t offset, uint64_t length) {
 
 /// Makes `entry` of the grains that hold data; unless `data_only`, of absent ones too.
 void SparseExtent::give_up(uint64_t first, uint64_t count, uint32_t entry, bool data_only) {
-  const GrainClaims::Claim claim(claims_, first, count);
+  const RangeClaims::Claim claim(claims_, first, count);
   for (uint64_t done = 0; done < count;) {
     const GrainRun run = tables_->run_at(first + done, count - done);
     if (run.kind == GrainKind::bad) throw_bad_grain(first + done, run.sector);

@@ -44,7 +44,7 @@ StreamExtent::StreamExtent(std::shared_ptr<Storage> file, const SparseHeader& he
     : file_(std::move(file)),
       header_(header_of(*file_, header, limits)),
       file_size_(file_->size()),
-      directory_(GrainDirectory::load(*file_, header_, limits)),
+      directory_(GrainDirectory::load(*file_, header_, limits, Copies::one)),
       tables_(file_, layout_of(header_, directory_), limits.metadata_bytes / 2),
       decoder_(header_.grain_bytes(), idle_buffers(limits)),
       buffers_([] { return std::make_unique<std::vector<std::byte>>(); }, idle_buffers(limits)),
@@ -104,10 +104,7 @@ void StreamExtent::decode(const Wanted& wanted, ConstBytes bytes) {
   try {
     decoder_.decode(bytes, wanted.out);
   } catch (const Error& error) {
-    throw Error(error.code(), "grain " + std::to_string(wanted.grain) + " cannot be decoded")
-        .caused_by(error.message())
-        .in(file_->name())
-        .at(wanted.offset);
+    throw undecodable(wanted.grain, error).in(file_->name()).at(wanted.offset);
   }
 }
 

@@ -10,15 +10,17 @@
 namespace varve::vmdk {
 namespace {
 
-constexpr uint64_t kGrainSlack = 64 << 10;
+constexpr uint64_t kGrainSlack = 4096;
 
 /// Where the footer lies, counted from the end: before the end-of-stream sector, or last where a writer left that out.
 constexpr uint64_t kFooterFromEnd = 2 * kSectorSize;
 constexpr uint64_t kFooterAtEnd = kSectorSize;
 
-bool is_metadata_marker(ConstBytes sector, MarkerType type) {
+/// With nothing in its padding [PRB-6].
+bool is_marker(ConstBytes sector, MarkerType type, uint64_t sectors_behind) {
   const auto marker = load<MarkerRaw>(sector);
-  return marker.size == 0 && marker.type == static_cast<uint32_t>(type) && is_zero(sector.subspan(sizeof(MarkerRaw)));
+  return marker.value == sectors_behind && marker.size == 0 && marker.type == static_cast<uint32_t>(type) &&
+         is_zero(sector.subspan(sizeof(MarkerRaw)));
 }
 
 }  // namespace
@@ -46,6 +48,10 @@ void GrainDecoder::decode(ConstBytes stored, MutableBytes out) {
     throw Error(Errc::corrupt, "a compressed grain has " + std::to_string(length) + " bytes instead of " + std::to_string(out.size()));
 }
 
+Error undecodable(uint64_t grain, const Error& error) {
+  return Error(error.code(), "grain " + std::to_string(grain) + " cannot be decoded").caused_by(error.message());
+}
+
 void require_agreement(const SparseHeader& header, const SparseHeader& footer) {
   if (footer.gd_at_end()) throw Error(Errc::corrupt, "the footer leaves the directory's place to a footer");
   const bool same = header.version == footer.version && header.flags == footer.flags &&
@@ -63,8 +69,8 @@ SparseHeader read_footer(Storage& file, const SparseHeader& header, const Limits
     file.read_at(size - tail.size(), tail);
     const ConstBytes bytes = tail;
     const ConstBytes sector = bytes.subspan(kSectorSize, kSectorSize);
-    if (!is_sparse_header(sector) || !is_metadata_marker(bytes.first(kSectorSize), MarkerType::footer)) continue;
-    ends_well = from_end == kFooterFromEnd && is_metadata_marker(bytes.subspan(2 * kSectorSize), MarkerType::end_of_stream);
+    if (!is_sparse_header(sector) || !is_marker(bytes.first(kSectorSize), MarkerType::footer, 1)) continue;
+    ends_well = from_end == kFooterFromEnd && is_marker(bytes.subspan(2 * kSectorSize), MarkerType::end_of_stream, 0);
     if (from_end == kFooterFromEnd && !ends_well) continue;
     const SparseHeader footer = parse_sparse_header(sector, size, limits);
     require_agreement(header, footer);

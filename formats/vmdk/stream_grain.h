@@ -9,6 +9,7 @@
 #include "base/pool.h"
 #include "codec/codec.h"
 #include "codec/deflate.h"
+#include "varve/error.h"
 #include "varve/limits.h"
 #include "vmdk/header.h"
 
@@ -41,6 +42,9 @@ class GrainDecoder {
   CodecPool<Inflater> inflaters_;
   Pool<std::vector<std::byte>> grains_;
 };
+
+/// What decode() threw, with the grain that it was.
+Error undecodable(uint64_t grain, const Error& error);
 
 /// The footer of a stream whose header leaves the directory's place to it. Throws corrupt if there is none, or if it contradicts the header
 /// [PRB-6]. `ends_well`: an end-of-stream sector follows it.

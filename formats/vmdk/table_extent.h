@@ -4,8 +4,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "vmdk/extent.h"
+#include "vmdk/grain_owners.h"
+#include "vmdk/sector_ranges.h"
+#include "vmdk/structures.h"
 #include "vmdk/table_cache.h"
 
 namespace varve::vmdk {
@@ -17,30 +22,41 @@ struct GrainPlace {
   uint64_t offset = 0;  ///< of data: in the file, bytes
 };
 
+/// How the data lies in the file.
+struct GrainLayout {
+  uint64_t size = 0;         ///< of the extent
+  uint64_t grain_bytes = 0;  ///< a power of two
+  /// Grains begin at a multiple of `alignment` behind byte `first`. Where owners are told apart by that, the map of them is smallest.
+  uint64_t first = 0;
+  uint64_t alignment = kSectorSize;
+};
+
 class TableExtent : public ExtentDriver {
  public:
-  uint64_t size() const override { return size_; }
-  uint64_t granularity() const override { return grain_bytes_; }
+  uint64_t size() const override { return layout_.size; }
+  uint64_t granularity() const override { return layout_.grain_bytes; }
   void read_at(uint64_t offset, MutableBytes out) override;
   Extent extent_at(uint64_t offset, uint64_t limit) override;
   uint64_t allocated_bytes() const override;
   void check(const CheckOptions& options, CheckReport& report) override;
 
  protected:
-  /// `first_grain`: no grain lies before that byte of the file [MEM-18]. `metadata_bytes` bounds what is held of the tables.
-  TableExtent(std::shared_ptr<Storage> file, uint64_t size, uint64_t grain_bytes, uint64_t first_grain, TableLayout layout,
-              uint64_t metadata_bytes);
+  /// `metadata`: where no grain may lie [MEM-18], settled. `metadata_bytes` bounds what is held of the tables, and what check() takes.
+  TableExtent(std::shared_ptr<Storage> file, const GrainLayout& layout, TableLayout tables, SectorRanges metadata, uint64_t metadata_bytes);
 
+  /// May return a place outside the file, but none that overflows with a grain's length.
   virtual GrainPlace place_of(uint64_t entry) const noexcept = 0;
 
  private:
-  GrainPlace checked_place(uint64_t entry, uint64_t grain) const;
+  GrainPlace checked_place(uint64_t entry, uint64_t grain, uint64_t file_size) const;
   uint64_t grain_length(uint64_t grain) const;
+  void check_grains(GrainOwners& owners, const CheckOptions& options, CheckReport& report);
+  Finding damage(std::string message, uint64_t grain, std::optional<uint64_t> file_offset) const;
 
   const std::shared_ptr<Storage> file_;
-  const uint64_t size_;
-  const uint64_t grain_bytes_;
-  const uint64_t first_grain_;
+  const GrainLayout layout_;
+  const SectorRanges metadata_;
+  const uint64_t metadata_bytes_;
   TableCache tables_;
 };
 

@@ -6,7 +6,6 @@
 #include "base/checked_math.h"
 #include "base/random.h"
 #include "varve/error.h"
-#include "vmdk/create.h"
 #include "vmdk/open.h"
 #include "vmdk/split_bulk.h"
 #include "vmdk/text_encoding.h"
@@ -14,6 +13,7 @@
 namespace varve::vmdk {
 
 void renew_cid(Descriptor& descriptor, RandomSource& random) {
+  if (!descriptor.has("CID")) return;
   uint32_t cid = random.u32();
   while (cid >= 0xfffffffe || descriptor.cid() == cid) cid = random.u32();
   descriptor.set_cid(cid);
@@ -37,7 +37,7 @@ void VmdkImage::connect_below(const ImagePart& part) {
 
 void VmdkImage::reopen_part(size_t index) {
   ImagePart& part = parts_.parts[index];
-  part.driver.reset();
+  // If it fails the old driver stays: one that is stale, but not nothing.
   open_sparse_part(part, parts_.writable && part.may_write(), parent().has_value(), parts_.limits, parts_.sharers);
   connect_below(part);
 }
@@ -138,42 +138,6 @@ void VmdkImage::before_change() {
 }
 
 CheckReport VmdkImage::check(const CheckOptions& options) { return check_image(*this, options); }
-
-/// Everything that can be refused is, before the first change.
-void VmdkImage::require_resizable(uint64_t size) const {
-  const ImagePart& last = parts_.parts.back();
-  require_writable(last);
-  if (size % kSectorSize != 0) throw Error(Errc::invalid_argument, "the size of a VMDK is a multiple of 512 bytes");
-  if (size <= last.offset) throw Error(Errc::unsupported, "the disk cannot lose a whole extent").hint("convert it into a smaller one");
-  last.driver->check_resize(size - last.offset);
-  const bool split = parts_.descriptor && lower_case(parts_.descriptor->descriptor().create_type()).starts_with("twogbmaxextent");
-  if (split && size > last.end() && size - last.offset > kSplitSectors * kSectorSize) {
-    throw Error(Errc::unsupported, "the disk is split into files of 2047 MiB, and the last one has room for " +
-                                       std::to_string(last.offset + std::max(last.size, kSplitSectors * kSectorSize)) +
-                                       " bytes of disk at most")
-        .hint("convert it to subformat=monolithicSparse or vmfs, and resize that");
-  }
-}
-
-void VmdkImage::resize(uint64_t size) {
-  require_resizable(size);
-  ImagePart& last = parts_.parts.back();
-  before_change();
-  const bool grows = size > last.end();
-  const auto describe = [&] {
-    last.line.sectors = (size - last.offset) / kSectorSize;
-    if (!parts_.descriptor) return;
-    Descriptor changed = parts_.descriptor->descriptor();
-    changed.set_extent(parts_.parts.size() - 1, last.line);
-    parts_.descriptor->replace(std::move(changed));
-  };
-  // At no moment does the descriptor promise more than the extent has.
-  if (!grows) describe();
-  last.driver->resize(size - last.offset);
-  last.driver->flush();
-  last.size = size - last.offset;
-  if (grows) describe();
-}
 
 std::optional<ParentLink> VmdkImage::parent() const {
   if (!parts_.descriptor) return std::nullopt;

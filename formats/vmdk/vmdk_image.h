@@ -53,11 +53,12 @@ struct ImageParts {
   RandomSource* random = nullptr;
 };
 
-/// A new CID, also the end of ddb.longContentID if there is one. [O: the content ID changes with the first write after each open.]
+/// A new CID, also the end of ddb.longContentID if there is one. [O: the content ID changes with the first write after each open.] Where
+/// there is no CID, none is added: no child can know the image by it.
 void renew_cid(Descriptor& descriptor, RandomSource& random);
 
 /// Thread-safe as FormatImage says. cid_mutex_ is the only lock here and is held while the descriptor is written.
-class VmdkImage : public FormatImage {
+class VmdkImage final : public FormatImage {
  public:
   explicit VmdkImage(ImageParts parts);
 
@@ -83,15 +84,17 @@ class VmdkImage : public FormatImage {
   DescriptorStore* descriptor() const { return parts_.descriptor.get(); }
   /// After its file was changed behind the driver's back, by a repair. The driver was closed.
   void reopen_part(size_t index);
+  /// Children must notice that their parent has changed: a new CID is durable before the first byte is. Once a session.
+  void before_change();
 
  private:
   const ImagePart& part_at(uint64_t offset) const;
   void require_writable(const ImagePart& part) const;
+  bool has_room(const ImagePart& part, uint64_t end) const;
   void require_resizable(uint64_t size) const;
   /// Calls `use(part, offset in the part, length)` for each extent that the range touches.
   void split(uint64_t offset, uint64_t length, const std::function<void(const ImagePart&, uint64_t, uint64_t)>& use) const;
-  /// Children must notice that their parent has changed: the new CID is durable before the first byte is.
-  void before_change();
+  std::optional<DescriptorStore::Change> plan_resize(uint64_t size, const ExtentLine& line) const;
   void add_details(ImageInfo& info) const;
   void connect_below(const ImagePart& part);
   std::unique_ptr<BulkWriter> make_split_writer() const;

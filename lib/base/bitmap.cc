@@ -14,15 +14,36 @@ Bitmap::Bitmap(uint64_t bits, uint64_t max_bytes) : bits_(bits) {
   words_.resize(checked_narrow<size_t>(words));
 }
 
+namespace {
+
+/// The part of a range that lies in one word.
+struct Run {
+  Run(uint64_t first, uint64_t end)
+      : length(std::min(64 - first % 64, end - first)), mask((~uint64_t{0} >> (64 - length)) << (first % 64)) {}
+  uint64_t length;
+  uint64_t mask;
+};
+
+}  // namespace
+
 void Bitmap::set_range(uint64_t first, uint64_t count) {
-  const uint64_t end = first + count;
-  while (first < end) {
-    const uint64_t shift = first % 64;
-    const uint64_t run = std::min(64 - shift, end - first);
-    words_[first / 64] |= (~uint64_t{0} >> (64 - run)) << shift;
-    first += run;
+  for (const uint64_t end = first + count; first < end;) {
+    const Run run(first, end);
+    words_[first / 64] |= run.mask;
+    first += run.length;
   }
 }
+
+bool Bitmap::any(uint64_t first, uint64_t count) const {
+  for (const uint64_t end = first + count; first < end;) {
+    const Run run(first, end);
+    if ((words_[first / 64] & run.mask) != 0) return true;
+    first += run.length;
+  }
+  return false;
+}
+
+void Bitmap::clear_all() { std::fill(words_.begin(), words_.end(), 0); }
 
 uint64_t Bitmap::find(uint64_t from, uint64_t flip) const {
   if (from >= bits_) return bits_;

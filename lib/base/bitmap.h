@@ -19,6 +19,9 @@ class Bitmap {
   void clear(uint64_t bit) { words_[bit / 64] &= ~(uint64_t{1} << (bit % 64)); }
   /// Sets [first, first + count).
   void set_range(uint64_t first, uint64_t count);
+  /// Is a bit of [first, first + count) set?
+  bool any(uint64_t first, uint64_t count) const;
+  void clear_all();
 
   /// The first set (clear) bit at or after `from`; size() if there is none.
   uint64_t find_next_set(uint64_t from) const { return find(from, 0); }

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "varve/text.h"
+
 namespace varve {
 
 std::string_view errc_name(Errc code) noexcept {
@@ -68,7 +70,7 @@ void Error::compose() {
   if (offset_) where += (where.empty() ? "at byte " : " at byte ") + std::to_string(*offset_);
   if (!where.empty()) line += " (" + where + ")";
   if (!hint_.empty()) line += ": " + hint_;
-  line_ = std::move(line);
+  line_ = escape_text(line);
 }
 
 }  // namespace varve

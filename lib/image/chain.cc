@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "base/random.h"
 #include "image/probe.h"
 #include "image/registry.h"
 #include "io/references.h"
@@ -118,10 +117,6 @@ std::shared_ptr<Node> open_chain(const Layer& layer, const OpenOptions& options)
   return top;
 }
 
-RandomSource& random_of(RandomSource* given) { return given != nullptr ? *given : system_random(); }
-
-FileSystem& file_system_of(FileSystem* given) { return given != nullptr ? *given : host_file_system(); }
-
 std::string beside(const std::string& path, const std::string& name) {
   const size_t slash = path.rfind('/');
   return name.starts_with('/') || slash == std::string::npos ? name : path.substr(0, slash + 1) + name;
@@ -184,10 +179,11 @@ std::shared_ptr<Node> create_node(const std::string& path, const FormatDriver& d
                                                         file_system_of(options.file_system), warnings);
     if (pipe != nullptr) context->use_stream(std::move(pipe));
     if (parent != nullptr) {
-      context->set_parent({options.parent, std::string(parent->driver().info().name), parent->image().identity(), parent->size()});
+      context->set_parent(
+          {options.parent, std::string(parent->driver().info().name), parent->image().identity(), parent->size(), &parent->image()});
     }
     std::unique_ptr<FormatImage> image = driver.create(*context);
-    Node::Identity identity{&driver, path, true, options.limits, warnings};
+    Node::Identity identity{&driver, path, true, options.limits, warnings, context->flush_failed()};
     auto node = std::make_shared<Node>(std::move(identity), std::move(image), std::move(context));
     if (parent != nullptr) node->set_parent(std::move(parent));
     return node;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "base/random.h"
 #include "io/references.h"
 
 namespace varve {
@@ -37,33 +36,39 @@ ImageCreateContext::ImageCreateContext(std::string path, uint64_t size, OptionVa
       how_{how.force, how.mode, how.durable},
       limits_(how.limits),
       file_system_(file_system),
-      random_(how.random != nullptr ? *how.random : system_random()),
+      random_(random_of(how.random)),
       warnings_(std::move(warnings)) {}
+
+ImageCreateContext::Unpublished ImageCreateContext::create(const std::string& path) const {
+  std::unique_ptr<PendingFile> file = file_system_.create(path, how_);
+  auto guarded = std::make_shared<FlushGuard>(file->storage(), flush_failed_);
+  return {std::move(file), std::move(guarded)};
+}
 
 const std::shared_ptr<Storage>& ImageCreateContext::file() {
   if (stream_ != nullptr) return stream_;
-  if (main_ == nullptr) main_ = file_system_.create(path_, how_);
-  return main_->storage();
+  if (main_.file == nullptr) main_ = create(path_);
+  return main_.guarded;
 }
 
 std::shared_ptr<Storage> ImageCreateContext::add_file(const std::string& name) {
   if (stream_ != nullptr) throw Error(Errc::unsupported, "this kind of image has several files").hint("write it to a file, not to a pipe");
   const size_t slash = path_.rfind('/');
   const std::string directory = slash == std::string::npos ? "" : path_.substr(0, slash + 1);
-  further_.push_back(file_system_.create(directory + name, how_));
-  return further_.back()->storage();
+  further_.push_back(create(directory + name));
+  return further_.back().guarded;
 }
 
 void ImageCreateContext::publish() {
-  for (const auto& pending : further_) pending->storage()->flush();
+  for (const Unpublished& one : further_) one.guarded->flush();
   file()->flush();
   try {
     // The directory is waited for once for all further files, which may be a thousand, and then for the file that names them.
-    for (const auto& pending : further_) pending->publish(&pending == &further_.back() ? Naming::durable : Naming::pending);
-    if (main_ != nullptr) main_->publish();
+    for (const Unpublished& one : further_) one.file->publish(&one == &further_.back() ? Naming::durable : Naming::pending);
+    if (main_.file != nullptr) main_.file->publish();
   } catch (...) {
-    if (main_ != nullptr) main_->withdraw();
-    for (const auto& pending : further_) pending->withdraw();
+    if (main_.file != nullptr) main_.file->withdraw();
+    for (const Unpublished& one : further_) one.file->withdraw();
     throw;
   }
 }

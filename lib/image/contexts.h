@@ -8,11 +8,16 @@
 #include <string>
 #include <vector>
 
+#include "base/random.h"
 #include "image/driver.h"
 #include "image/flush_guard.h"
 #include "io/file_system.h"
 
 namespace varve {
+
+/// What the caller gave, or the host's.
+inline FileSystem& file_system_of(FileSystem* given) { return given != nullptr ? *given : host_file_system(); }
+inline RandomSource& random_of(RandomSource* given) { return given != nullptr ? *given : system_random(); }
 
 /// Hands warnings to the user one at a time and keeps the first of them for info(). Thread-safe.
 class Warnings {
@@ -81,6 +86,8 @@ class ImageCreateContext final : public CreateContext {
   std::shared_ptr<Storage> add_file(const std::string& name) override;
   bool streaming() const override { return stream_ != nullptr; }
   const Parent* parent() const override { return parent_ ? &*parent_ : nullptr; }
+  /// Becomes true when a flush of any of the image's files fails.
+  const FlushFailed& flush_failed() const { return flush_failed_; }
 
   /// Makes the files durable and gives them their names, the one named by the user last.
   void publish();
@@ -96,8 +103,16 @@ class ImageCreateContext final : public CreateContext {
   const std::shared_ptr<Warnings> warnings_;
   std::shared_ptr<Storage> stream_;
   std::optional<Parent> parent_;
-  std::unique_ptr<PendingFile> main_;
-  std::vector<std::unique_ptr<PendingFile>> further_;
+  const FlushFailed flush_failed_ = std::make_shared<std::atomic<bool>>(false);
+
+  /// A file that has no name yet, and the way to it.
+  struct Unpublished {
+    std::unique_ptr<PendingFile> file;
+    std::shared_ptr<Storage> guarded;
+  };
+  Unpublished create(const std::string& path) const;
+  Unpublished main_;
+  std::vector<Unpublished> further_;
 };
 
 }  // namespace varve

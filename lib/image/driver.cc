@@ -38,6 +38,7 @@ std::unique_ptr<FormatImage> FormatDriver::create(CreateContext&) const {
   throw Error(Errc::unsupported, "images of format " + std::string(info().name) + " can't be created");
 }
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): a driver that reads streams keeps the source
 std::unique_ptr<StreamReader> FormatDriver::open_stream(std::shared_ptr<ByteSource>, DriverContext&) const {
   throw Error(Errc::unsupported, "format " + std::string(info().name) + " can't be read from a pipe").hint("save it to a file first");
 }

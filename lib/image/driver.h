@@ -24,6 +24,7 @@
 
 namespace varve {
 
+class FormatImage;
 class RandomSource;  // base/random.h
 
 // ---- what a driver is given ------------------------------------------------------------------
@@ -63,6 +64,7 @@ class CreateContext : public DriverContext {
     std::string format;
     std::string identity;
     uint64_t size = 0;
+    const FormatImage* image = nullptr;  ///< for what children of the same format take over; valid during create()
   };
   virtual const Parent* parent() const = 0;
 };
@@ -161,6 +163,8 @@ class FormatImage {
 
  protected:
   bool has_backing() const { return backing_ != nullptr; }
+  /// Of the parents' disk, bytes; behind it they read as zeros.
+  uint64_t backing_size() const { return backing_ ? backing_->size() : 0; }
   /// From the parents, or zeros.
   void read_backing(uint64_t offset, MutableBytes out);
 

@@ -34,6 +34,7 @@ class FlushGuard final : public Storage {
   void resize(uint64_t size) override { below_->resize(size); }
   StorageExtent extent_at(uint64_t offset) override { return below_->extent_at(offset); }
   bool punch_hole(uint64_t offset, uint64_t length) override { return below_->punch_hole(offset, length); }
+  bool reserve(uint64_t offset, uint64_t length) override { return below_->reserve(offset, length); }
   uint64_t copy_from(Storage& source, uint64_t source_offset, uint64_t offset, uint64_t length) override {
     return below_->copy_from(source, source_offset, offset, length);
   }

@@ -27,14 +27,13 @@ class NodeBacking final : public Backing {
   const std::shared_ptr<Node> node_;
 };
 
-bool continues(const Extent& run, const Extent& next) {
-  if (run.kind != next.kind || run.compressed != next.compressed || run.depth != next.depth || run.host_file != next.host_file)
-    return false;
-  if (run.host_offset.has_value() != next.host_offset.has_value()) return false;
-  return !run.host_offset || *run.host_offset + run.length == *next.host_offset;
-}
-
 }  // namespace
+
+bool continues(const Extent& run, const Extent& next) {
+  if (run.kind != next.kind || run.compressed != next.compressed || run.depth != next.depth) return false;
+  if (run.host_offset.has_value() != next.host_offset.has_value()) return false;
+  return !run.host_offset || (run.host_file == next.host_file && *run.host_offset + run.length == *next.host_offset);
+}
 
 Node::Node(Identity identity, std::unique_ptr<FormatImage> image, std::unique_ptr<ImageCreateContext> creation)
     : identity_(std::move(identity)), creation_(std::move(creation)), image_(std::move(image)) {}
@@ -47,6 +46,17 @@ auto Node::named(Call call) const -> decltype(call()) {
     return call();
   } catch (Error& error) {
     error.add_path(identity_.path);
+    throw;
+  }
+}
+
+/// As named(). After a failure nothing is written any more: what is on the medium is not known, nor whether the driver's memory fits it.
+template <typename Call>
+auto Node::last_if_it_fails(Call call) const -> decltype(call()) {
+  try {
+    return named(call);
+  } catch (...) {
+    identity_.flush_failed->store(true, std::memory_order_release);
     throw;
   }
 }
@@ -78,14 +88,13 @@ void Node::require_range(uint64_t offset, uint64_t length, const char* operation
 }
 
 void Node::require_writable(const char* operation) const {
-  if (!identity_.writable || closed_) {
-    throw Error(Errc::permission, "the image is open for reading only").in(identity_.path).during(operation);
-  }
+  if (closed_) throw Error(Errc::permission, "the image is closed").in(identity_.path).during(operation);
+  if (!identity_.writable) throw Error(Errc::permission, "the image is open for reading only").in(identity_.path).during(operation);
   if (identity_.flush_failed->load(std::memory_order_acquire)) {
-    throw Error(Errc::io, "an earlier flush failed, so what is on the medium is not known")
+    throw Error(Errc::io, "an earlier flush, repair or close failed, so what is on the medium is not known")
         .in(identity_.path)
         .during(operation)
-        .hint("open the image anew and check it");
+        .hint(created() ? "make the image anew" : "open the image anew and check it");
   }
 }
 
@@ -152,12 +161,7 @@ void Node::discard(uint64_t offset, uint64_t length) {
 void Node::flush() {
   if (!identity_.writable) return;
   require_writable("flush");
-  try {
-    named([&] { image_->flush(); });
-  } catch (...) {
-    identity_.flush_failed->store(true, std::memory_order_release);
-    throw;
-  }
+  last_if_it_fails([&] { image_->flush(); });
 }
 
 void Node::resize(uint64_t size) {
@@ -201,18 +205,26 @@ Extent Node::extent_at(uint64_t offset) {
 }
 
 CheckReport Node::check(const CheckOptions& options) {
-  if (options.repair != Repair::none) require_writable("repair");
-  return named([&] { return image_->check(options); });
+  if (options.repair == Repair::none) return named([&] { return image_->check(options); });
+  require_writable("repair");
+  return last_if_it_fails([&] { return image_->check(options); });
 }
 
 void Node::close() {
   if (closed_) return;
-  if (identity_.writable) {
-    if (creation_ == nullptr) flush();  // a created image becomes durable as a whole, when it is published
-    require_writable("close");
-    named([&] {
+  if (!identity_.writable) {
+    closed_ = true;
+    return;
+  }
+  require_writable("close");
+  if (creation_ == nullptr) {
+    flush();
+    named([&] { image_->close(); });
+  } else {
+    // A created image becomes durable as a whole. Its end is written once: half of one is not a place to begin again.
+    last_if_it_fails([&] {
       image_->close();
-      if (creation_ != nullptr) creation_->publish();
+      creation_->publish();
     });
   }
   closed_ = true;

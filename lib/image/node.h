@@ -13,6 +13,9 @@
 
 namespace varve {
 
+/// Do two runs that follow each other in a disk make one?
+bool continues(const Extent& run, const Extent& next);
+
 /// Errors that leave a node name its file. Thread-safe as Image is.
 class Node {
  public:
@@ -61,6 +64,8 @@ class Node {
  private:
   template <typename Call>
   auto named(Call call) const -> decltype(call());
+  template <typename Call>
+  auto last_if_it_fails(Call call) const -> decltype(call());
   void require_range(uint64_t offset, uint64_t length, const char* operation) const;
   void require_writable(const char* operation) const;
   void require_whole_chain(const char* operation) const;

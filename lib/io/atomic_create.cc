@@ -14,6 +14,7 @@
 #include "io/locks.h"
 #include "io/path.h"
 #include "io/posix_storage.h"
+#include "io/uninterrupted.h"
 
 namespace varve {
 
@@ -103,6 +104,8 @@ void AtomicFile::check_target() const {
     throw Error(Errc::invalid_argument, "what has that name is not a regular file and will not be replaced").in(path_);
   const UniqueFd old(openat(directory_.get(), base_.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (old) check_unlocked_for_writing(old.get(), path_);
+  // One may replace what one can't read. Anything else leaves open whether another program uses it.
+  if (!old && errno != EACCES && errno != ENOENT) throw failed(errno, "cannot look at the target");
 }
 
 UniqueFd AtomicFile::open_unnamed() {
@@ -177,8 +180,8 @@ void AtomicFile::withdraw() noexcept {
 
 void AtomicFile::flush_directory() const {
   // The file too: its link count has changed, and some file systems log a new name with the inode.
-  if (fsync(fd_) != 0) throw failed(errno, "cannot make the new name durable");
-  const int result = can_flush_directory_ ? fsync(directory_.get()) : syncfs(fd_);
+  if (uninterrupted([&] { return fsync(fd_); }) != 0) throw failed(errno, "cannot make the new name durable");
+  const int result = uninterrupted([&] { return can_flush_directory_ ? fsync(directory_.get()) : syncfs(fd_); });
   // EINVAL: this file system has nothing to flush in a directory.
   if (result != 0 && errno != EINVAL) throw failed(errno, "cannot make the new name durable");
 }

@@ -39,9 +39,10 @@ UniqueFd open_directory(const std::string& directory) {
   return fd;
 }
 
-bool is_regular(int fd) {
+void require_regular(const UniqueFd& fd, const std::string& directory, const std::string& name) {
   struct stat st = {};
-  return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+  if (fstat(fd.get(), &st) != 0) throw failed(errno, directory, name);
+  if (!S_ISREG(st.st_mode)) throw refused(directory, name);
 }
 
 /// A descriptor, or errno in `error`.
@@ -81,10 +82,10 @@ UniqueFd open_regular_beneath(const std::string& directory, const std::string& n
   const UniqueFd probe = try_openat2(dir.get(), name, O_PATH | O_CLOEXEC, error);
   if (!probe && (error == ENOSYS || error == EPERM)) return open_beneath_by_steps(directory, name, flags);
   if (!probe) throw failed(error, directory, name);
-  if (!is_regular(probe.get())) throw refused(directory, name);
+  require_regular(probe, directory, name);
   UniqueFd fd = try_openat2(dir.get(), name, flags | kAlways, error);
   if (!fd) throw failed(error, directory, name);
-  if (!is_regular(fd.get())) throw refused(directory, name);
+  require_regular(fd, directory, name);
   return fd;
 }
 
@@ -106,7 +107,7 @@ UniqueFd open_beneath_by_steps(const std::string& directory, const std::string& 
   }
   UniqueFd fd(openat(at.get(), parts.back().c_str(), flags | kAlways | O_NOFOLLOW));
   if (!fd) throw failed(errno, directory, name);
-  if (!is_regular(fd.get())) throw refused(directory, name);
+  require_regular(fd, directory, name);
   return fd;
 }
 

@@ -78,6 +78,7 @@ class MemoryFileSystem::Pending final : public PendingFile {
   Pending(MemoryFileSystem& owner, std::string path, bool replace)
       : owner_(owner),
         path_(std::move(path)),
+        key_(normal_path(path_)),
         replace_(replace),
         file_(std::make_shared<MemoryStorage>(path_, owner.capacity_)),
         storage_(file_) {}
@@ -87,13 +88,14 @@ class MemoryFileSystem::Pending final : public PendingFile {
     published_ = true;
   }
   void withdraw() noexcept override {
-    if (published_) owner_.remove(path_);
+    if (published_) owner_.erase(key_);
     published_ = false;
   }
 
  private:
   MemoryFileSystem& owner_;
   const std::string path_;
+  const std::string key_;  ///< of the map of files: withdraw() takes no memory
   const bool replace_;
   const std::shared_ptr<MemoryStorage> file_;
   const std::shared_ptr<Storage> storage_;
@@ -150,9 +152,11 @@ std::shared_ptr<MemoryStorage> MemoryFileSystem::find(const std::string& path) c
   return file == files_.end() ? nullptr : file->second;
 }
 
-void MemoryFileSystem::remove(const std::string& path) {
+void MemoryFileSystem::remove(const std::string& path) { erase(normal_path(path)); }
+
+void MemoryFileSystem::erase(const std::string& key) noexcept {
   const std::lock_guard lock(mutex_);
-  files_.erase(normal_path(path));
+  files_.erase(key);
 }
 
 std::vector<std::string> MemoryFileSystem::paths() const {

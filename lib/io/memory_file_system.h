@@ -48,6 +48,7 @@ class MemoryFileSystem final : public FileSystem {
   void record(const char* operation, const std::string& path);
   std::shared_ptr<Storage> open_file(const std::string& path, const FileOpen& how);
   void publish(const std::string& path, const std::shared_ptr<MemoryStorage>& storage, bool replace);
+  void erase(const std::string& key) noexcept;
 
   const uint64_t capacity_;
   mutable std::mutex mutex_;  // covers all below

@@ -15,6 +15,7 @@
 
 #include "base/checked_math.h"
 #include "io/host_error.h"
+#include "io/uninterrupted.h"
 
 namespace varve {
 
@@ -79,8 +80,8 @@ void PosixStorage::read_at(uint64_t offset, MutableBytes out) {
   const auto too_short = [&](uint64_t at) { return Error(Errc::corrupt, "the file ends too early").in(name_).at(at).during("read"); };
   if (!range_fits(offset, out.size(), kMaxOffset)) throw too_short(offset);
   while (!out.empty()) {
-    const ssize_t n = pread(fd_.get(), out.data(), std::min<size_t>(out.size(), kMaxTransfer), as_off(offset));
-    if (n < 0 && errno == EINTR) continue;
+    const ssize_t n =
+        uninterrupted([&] { return pread(fd_.get(), out.data(), std::min<size_t>(out.size(), kMaxTransfer), as_off(offset)); });
     if (n < 0) throw host_error(errno, "cannot read").in(name_).at(offset).during("read");
     if (n == 0) throw too_short(offset);
     out = out.subspan(static_cast<size_t>(n));
@@ -92,8 +93,8 @@ void PosixStorage::write_at(uint64_t offset, ConstBytes data) {
   if (!range_fits(offset, data.size(), kMaxOffset))
     throw Error(Errc::limit, "a file cannot be that large").in(name_).at(offset).during("write");
   while (!data.empty()) {
-    const ssize_t n = pwrite(fd_.get(), data.data(), std::min<size_t>(data.size(), kMaxTransfer), as_off(offset));
-    if (n < 0 && errno == EINTR) continue;
+    const ssize_t n =
+        uninterrupted([&] { return pwrite(fd_.get(), data.data(), std::min<size_t>(data.size(), kMaxTransfer), as_off(offset)); });
     if (n < 0) throw host_error(errno, "cannot write").in(name_).at(offset).during("write");
     if (n == 0) throw Error(Errc::no_space, "the device takes no more bytes").in(name_).at(offset).during("write");
     data = data.subspan(static_cast<size_t>(n));
@@ -103,21 +104,15 @@ void PosixStorage::write_at(uint64_t offset, ConstBytes data) {
 
 void PosixStorage::flush() {
   if (!durable_) return;
-  int result = 0;
-  do {
-    result = fdatasync(fd_.get());
-  } while (result != 0 && errno == EINTR);
-  if (result != 0) throw host_error(errno, "cannot make the data durable").in(name_).during("flush");
+  if (uninterrupted([&] { return fdatasync(fd_.get()); }) != 0)
+    throw host_error(errno, "cannot make the data durable").in(name_).during("flush");
 }
 
 void PosixStorage::resize(uint64_t size) {
   if (is_device()) throw Error(Errc::unsupported, "a block device cannot be resized").in(name_).during("resize");
   if (size > kMaxOffset) throw Error(Errc::limit, "a file cannot be that large").in(name_).during("resize");
-  int result = 0;
-  do {
-    result = ftruncate(fd_.get(), as_off(size));
-  } while (result != 0 && errno == EINTR);
-  if (result != 0) throw host_error(errno, "cannot resize to " + std::to_string(size) + " bytes").in(name_).during("resize");
+  if (uninterrupted([&] { return ftruncate(fd_.get(), as_off(size)); }) != 0)
+    throw host_error(errno, "cannot resize to " + std::to_string(size) + " bytes").in(name_).during("resize");
 }
 
 StorageExtent PosixStorage::extent_at(uint64_t offset) {
@@ -134,20 +129,22 @@ StorageExtent PosixStorage::extent_at(uint64_t offset) {
   return {offset, static_cast<uint64_t>(hole) - offset, false};
 }
 
-bool PosixStorage::punch_hole(uint64_t offset, uint64_t length) {
+bool PosixStorage::change_allocation(int mode, uint64_t offset, uint64_t length, const char* what) {
   const uint64_t end = size();
   if (offset >= end || length == 0) return true;
   length = std::min(length, end - offset);
+  if (uninterrupted([&] { return fallocate(fd_.get(), mode | FALLOC_FL_KEEP_SIZE, as_off(offset), as_off(length)); }) == 0) return true;
+  if (means_not_possible(errno)) return false;
+  throw host_error(errno, std::string("cannot ") + what + " a range").in(name_).at(offset).during("fallocate");
+}
+
+bool PosixStorage::punch_hole(uint64_t offset, uint64_t length) {
   // On a block device the kernel does this with a command that guarantees zeros (WRITE ZEROES with unmap), or refuses: a bare
   // discard, after which anything may be read, is never sent. Ranges that are not whole sectors of a device are refused, too.
-  int result = 0;
-  do {
-    result = fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, as_off(offset), as_off(length));
-  } while (result != 0 && errno == EINTR);
-  if (result == 0) return true;
-  if (means_not_possible(errno)) return false;
-  throw host_error(errno, "cannot free a range").in(name_).at(offset).during("punch hole");
+  return change_allocation(FALLOC_FL_PUNCH_HOLE, offset, length, "free");
 }
+
+bool PosixStorage::reserve(uint64_t offset, uint64_t length) { return change_allocation(0, offset, length, "reserve"); }
 
 uint64_t PosixStorage::share_blocks(const PosixStorage& source, uint64_t source_offset, uint64_t offset, uint64_t length) const {
   const uint64_t unit = std::max(limits_.block_size, source.limits_.block_size);
@@ -169,8 +166,8 @@ uint64_t PosixStorage::copy_from(Storage& source, uint64_t source_offset, uint64
   while (done < length) {
     off_t in = as_off(source_offset + done);
     off_t out = as_off(offset + done);
-    const ssize_t n = copy_file_range(from->fd(), &in, fd_.get(), &out, std::min(length - done, kMaxTransfer), 0);
-    if (n < 0 && errno == EINTR) continue;
+    const ssize_t n =
+        uninterrupted([&] { return copy_file_range(from->fd(), &in, fd_.get(), &out, std::min(length - done, kMaxTransfer), 0); });
     // Whatever else is wrong, reading and writing by hand finds it again, and can tell which side it was.
     if (n < 0 && errc_of_errno(errno) == Errc::no_space) throw host_error(errno, "cannot write").in(name_).at(offset + done).during("copy");
     if (n <= 0) break;

@@ -24,6 +24,7 @@ class PosixStorage final : public Storage {
   void resize(uint64_t size) override;
   StorageExtent extent_at(uint64_t offset) override;
   bool punch_hole(uint64_t offset, uint64_t length) override;
+  bool reserve(uint64_t offset, uint64_t length) override;
   uint64_t copy_from(Storage& source, uint64_t source_offset, uint64_t offset, uint64_t length) override;
   std::optional<StorageId> id() const override { return id_; }
   std::optional<uint64_t> allocated_bytes() const override;
@@ -34,6 +35,7 @@ class PosixStorage final : public Storage {
   bool is_device() const noexcept { return limits_.fixed_size; }
 
  private:
+  bool change_allocation(int mode, uint64_t offset, uint64_t length, const char* what);
   uint64_t share_blocks(const PosixStorage& source, uint64_t source_offset, uint64_t offset, uint64_t length) const;
 
   // Constant after construction.

@@ -152,7 +152,12 @@ CompareResult compare(Image& a, Image& b, const CompareOptions& options) {
     result.first_difference = stretch.difference;
     found = true;
   };
-  run_ordered(steps, {std::min(options.threads, kMostThreads), options.cancel});
+  try {
+    run_ordered(steps, {std::min(options.threads, kMostThreads), options.cancel});
+  } catch (...) {
+    // Errors come in the order of the disk, too. What other threads met behind the difference, one thread would not have looked at.
+    if (!found) throw;
+  }
   progress.finish();
   if (!found && options.strict && a.size() != b.size()) result.first_difference = std::min(a.size(), b.size());
   result.same = !result.first_difference.has_value();

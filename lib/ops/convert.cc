@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "base/random.h"
 #include "image/chain.h"
 #include "image/registry.h"
 #include "io/fd_stream.h"
@@ -22,20 +21,20 @@ using ops::CopySource;
 
 constexpr const char* kStream = "-";
 
-FileSystem& file_system_of(FileSystem* given) { return given != nullptr ? *given : host_file_system(); }
-
 /// What a driver that reads a stream is given.
 class StreamContext final : public DriverContext {
  public:
-  explicit StreamContext(const OpenOptions& options) : limits_(options.limits), warnings_(options.warn) {}
+  explicit StreamContext(const OpenOptions& options)
+      : limits_(options.limits), random_(random_of(options.random)), warnings_(options.warn) {}
   const std::string& path() const override { return path_; }
   const Limits& limits() const override { return limits_; }
   void warn(const std::string& line) override { warnings_.add(line); }
-  RandomSource& random() override { return system_random(); }
+  RandomSource& random() override { return random_; }
 
  private:
   const std::string path_ = "<stdin>";
   const Limits limits_;
+  RandomSource& random_;
   Warnings warnings_;
 };
 
@@ -54,16 +53,18 @@ Source open_stream_source(const ConvertOptions& options) {
   if (options.source_format.empty())
     throw Error(Errc::invalid_argument, "the format of standard input is not known").hint("name it with -f");
   const FormatDriver& driver = driver_named(options.source_format);
-  if (!driver.info().can.stream_in)
-    throw Error(Errc::unsupported, "format " + options.source_format + " can't be read from a pipe").hint("save it to a file first");
   Source source;
   source.context = std::make_unique<StreamContext>(options.open);
-  source.stream =
-      driver.open_stream(std::make_shared<FdByteSource>(STDIN_FILENO, source.context->path(), options.copy.cancel), *source.context);
+  const std::string& path = source.context->path();
+  try {
+    source.stream = driver.open_stream(std::make_shared<FdByteSource>(STDIN_FILENO, path, options.copy.cancel), *source.context);
+  } catch (Error& error) {
+    error.add_path(path);
+    throw;
+  }
   if (source.stream->size() > options.open.limits.virtual_size)
-    throw Error(Errc::limit, "the disk has " + std::to_string(source.stream->size()) + " bytes, more than allowed")
-        .in(source.context->path());
-  source.copied = std::make_unique<ops::StreamSource>(*source.stream);
+    throw Error(Errc::limit, "the disk has " + std::to_string(source.stream->size()) + " bytes, more than allowed").in(path);
+  source.copied = std::make_unique<ops::StreamSource>(*source.stream, path);
   return source;
 }
 
@@ -95,7 +96,8 @@ std::vector<StorageId> ids_of(const Image& source, FileSystem& files) {
     for (const std::string& name : layer.files) {
       try {
         if (const auto id = files.open(name, {.lock = false})->id()) ids.push_back(*id);
-      } catch (const Error&) {
+      } catch (const Error& error) {
+        if (error.code() == Errc::io) throw;
         continue;  // gone in the meantime: the locks protect it
       }
     }
@@ -109,8 +111,9 @@ void refuse_same_file(const Source& source, const std::string& target, const Con
   std::optional<StorageId> id;
   try {
     id = target_files.open(target, {.lock = false})->id();
-  } catch (const Error&) {
-    return;  // no such file, as it should be; what else is wrong shows when it is opened in earnest
+  } catch (const Error& error) {
+    if (error.code() == Errc::io) throw;  // it may be there all the same
+    return;                               // no such file, as it should be; what else is wrong shows when it is opened in earnest
   }
   if (!id) return;
   const std::vector<StorageId> ids = ids_of(*source.image, file_system_of(options.open.file_system));
@@ -139,19 +142,21 @@ Image open_existing(const std::string& path, const std::string& format, const Co
   how.limits = options.create.limits;
   how.warn = options.create.warn;
   how.file_system = options.create.file_system;
+  how.random = options.create.random;
   Image target = Image::open(path, how);
   if (options.copy.target_is_zero && target.info().encrypted)
     throw Error(Errc::invalid_argument, "an encrypted target never reads as zeros").in(path).hint("leave out --target-is-zero");
   return target;
 }
 
-Image create_target(const std::string& path, const std::string& format, uint64_t size, const CreateOptions& how) {
+Image create_target(const std::string& path, const std::string& format, uint64_t size, const CreateOptions& how,
+                    const CancelToken* cancel) {
   const FormatDriver& driver = driver_named(format);
   std::shared_ptr<Storage> pipe;
   if (path == kStream) {
     if (!driver.info().can.stream_out)
       throw Error(Errc::unsupported, "format " + format + " can't be written to a pipe").hint("write it to a file");
-    pipe = std::make_shared<PipeStorage>(STDOUT_FILENO, "<stdout>");
+    pipe = std::make_shared<PipeStorage>(STDOUT_FILENO, "<stdout>", cancel);
     if (how.limits.output_bytes != UINT64_MAX) pipe = ops::limit_output(std::move(pipe), how.limits.output_bytes);
   }
   return Image(create_node(path == kStream ? "<stdout>" : path, driver, size, how, std::move(pipe)));
@@ -190,7 +195,7 @@ CopyReport convert(const std::string& source_path, const std::string& target_pat
     return copy_into(source, std::move(target), options);
   }
   options.create.mode = target_mode(source, source_path, options);
-  return copy_into(source, create_target(target_path, format, source.size(), options.create), options);
+  return copy_into(source, create_target(target_path, format, source.size(), options.create, options.copy.cancel), options);
 }
 
 }  // namespace varve

@@ -18,8 +18,25 @@ uint64_t round_up(uint64_t offset, const Cut& cut) {
 
 uint64_t round_down(uint64_t offset, const Cut& cut) { return offset == cut.end ? offset : align_down(offset, cut.unit); }
 
+/// How far one run of zeros may reach.
+uint64_t end_of_zeros(uint64_t offset, const Cut& cut) {
+  const uint64_t longest = std::max(cut.unit, align_down(cut.span, cut.unit));
+  return offset + std::min(longest, cut.end - offset);
+}
+
 bool is_full(const CopyItem& item, const Cut& cut) {
   return item.data_bytes >= cut.data || item.end - item.offset >= cut.span || item.runs.size() >= cut.runs;
+}
+
+/// Calls `use`; what it throws names the file.
+template <typename Use>
+auto naming(const std::string& path, Use use) {
+  try {
+    return use();
+  } catch (Error& error) {
+    error.add_path(path);
+    throw;
+  }
 }
 
 }  // namespace
@@ -40,8 +57,7 @@ bool ImageSource::next(CopyItem& item) {
   while (item.end < cut_.end && !is_full(item, cut_)) {
     if (cancel_ != nullptr) cancel_->check();
     const Run& run = run_at(item.end);
-    const uint64_t longest = std::max(cut_.unit, align_down(cut_.span, cut_.unit));
-    const uint64_t zero_end = round_down(std::min(run.end(), item.end + std::min(longest, cut_.end - item.end)), cut_);
+    const uint64_t zero_end = round_down(std::min(run.end(), end_of_zeros(item.end, cut_)), cut_);
     if (run.zero && zero_end > item.end) {
       item.add(zero_end, true);
     } else {
@@ -65,13 +81,13 @@ void ImageSource::load(const CopyItem& /*item*/, const Run& run, MutableBytes ou
 const StreamReader::Piece* StreamSource::peek() {
   if (ahead_) return &*ahead_;
   if (at_end_) return nullptr;
-  ahead_ = reader_.next();
+  ahead_ = naming(path_, [&] { return reader_.next(); });
   if (!ahead_) {
     at_end_ = true;
     return nullptr;
   }
   if (ahead_->offset < piece_end_ || !range_fits(ahead_->offset, ahead_->length, reader_.size()))
-    throw Error(Errc::corrupt, "the stream's data is out of order or outside the disk").at(ahead_->offset);
+    throw Error(Errc::corrupt, "the stream's data is out of order or outside the disk").in(path_);
   piece_end_ = ahead_->offset + ahead_->length;
   return &*ahead_;
 }
@@ -84,7 +100,7 @@ bool StreamSource::next(CopyItem& item) {
     // A piece that begins in the item's last unit belongs to it, however full it is.
     if (start >= item.end && (item.end == cut_.end || is_full(item, cut_))) break;
     if (start > item.end) {
-      item.add(start, true);
+      item.add(std::min(start, end_of_zeros(item.end, cut_)), true);
       continue;
     }
     const uint64_t end = round_up(piece_end_, cut_);
@@ -102,7 +118,8 @@ void StreamSource::load(const CopyItem& item, const Run& run, MutableBytes out) 
   for (const StreamReader::Piece& piece : item.stored) {
     if (piece.offset < run.offset || piece.offset >= run.end()) continue;
     zeros_until(piece.offset);
-    reader_.load(piece, out.subspan(static_cast<size_t>(piece.offset - run.offset), static_cast<size_t>(piece.length)));
+    const MutableBytes part = out.subspan(static_cast<size_t>(piece.offset - run.offset), static_cast<size_t>(piece.length));
+    naming(path_, [&] { reader_.load(piece, part); });
     position = piece.offset + piece.length;
   }
   zeros_until(run.end());

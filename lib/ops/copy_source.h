@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <utility>
 
 #include "ops/copy_item.h"
 #include "varve/image.h"
@@ -55,7 +57,8 @@ class ImageSource final : public CopySource {
 
 class StreamSource final : public CopySource {
  public:
-  explicit StreamSource(StreamReader& reader) : reader_(reader) {}
+  /// `path` is what errors are to name.
+  explicit StreamSource(StreamReader& reader, std::string path = {}) : reader_(reader), path_(std::move(path)) {}
   uint64_t size() const override { return reader_.size(); }
   void begin(const Cut& cut) override { cut_ = cut; }
   bool next(CopyItem& item) override;
@@ -65,6 +68,7 @@ class StreamSource final : public CopySource {
   const StreamReader::Piece* peek();
 
   StreamReader& reader_;
+  const std::string path_;
   Cut cut_;
   uint64_t position_ = 0;   // of the items handed out
   uint64_t piece_end_ = 0;  // of the last piece taken from the reader

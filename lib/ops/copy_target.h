@@ -69,7 +69,7 @@ class DirectTarget final : public CopyTarget {
 /// refuses on, ranges are read and written.
 class KernelTarget final : public CopyTarget {
  public:
-  KernelTarget(Image& source, Storage& from, Storage& to, DirectTarget rest) : source_(source), from_(from), to_(to), rest_(rest) {}
+  KernelTarget(Image& source, Storage& from, Storage& to, const DirectTarget& rest) : source_(source), from_(from), to_(to), rest_(rest) {}
   Cut cut() const override;
   bool wants_data() const override { return false; }
   void work(CopyItem& item) override;

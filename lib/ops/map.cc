@@ -1,16 +1,7 @@
+#include "image/node.h"
 #include "varve/ops.h"
 
 namespace varve {
-
-namespace {
-
-bool continues(const Extent& run, const Extent& next) {
-  if (run.kind != next.kind || run.compressed != next.compressed || run.depth != next.depth) return false;
-  if (run.host_offset.has_value() != next.host_offset.has_value()) return false;
-  return !run.host_offset || (run.host_file == next.host_file && *run.host_offset + run.length == *next.host_offset);
-}
-
-}  // namespace
 
 void map(Image& image, const std::function<void(const Extent&)>& visit, const CancelToken* cancel) {
   const uint64_t size = image.size();

@@ -12,15 +12,18 @@ class Allowance {
  public:
   explicit Allowance(uint64_t bytes) : all_(bytes), left_(bytes) {}
 
-  void take(uint64_t bytes, const std::string& name) {
+  bool try_to_take(uint64_t bytes) {
     uint64_t left = left_.load(std::memory_order_relaxed);
     do {
-      if (bytes > left) {
-        throw Error(Errc::limit, "the output needs more than the " + std::to_string(all_) + " bytes that are allowed")
-            .in(name)
-            .hint("raise --max-output-bytes");
-      }
+      if (bytes > left) return false;
     } while (!left_.compare_exchange_weak(left, left - bytes, std::memory_order_relaxed));
+    return true;
+  }
+  void take(uint64_t bytes, const std::string& name) {
+    if (try_to_take(bytes)) return;
+    throw Error(Errc::limit, "the output needs more than the " + std::to_string(all_) + " bytes that are allowed")
+        .in(name)
+        .hint("raise --max-output-bytes");
   }
   void give_back(uint64_t bytes) { left_.fetch_add(bytes, std::memory_order_relaxed); }
 
@@ -45,8 +48,14 @@ class LimitedStorage final : public Storage {
   void resize(uint64_t size) override { inner_->resize(size); }
   StorageExtent extent_at(uint64_t offset) override { return inner_->extent_at(offset); }
   bool punch_hole(uint64_t offset, uint64_t length) override { return inner_->punch_hole(offset, length); }
-  uint64_t copy_from(Storage& source, uint64_t source_offset, uint64_t offset, uint64_t length) override {
+  bool reserve(uint64_t offset, uint64_t length) override {
     allowance_->take(length, name());
+    allowance_->give_back(length);  // what is written there counts
+    return inner_->reserve(offset, length);
+  }
+  uint64_t copy_from(Storage& source, uint64_t source_offset, uint64_t offset, uint64_t length) override {
+    // What may not be copied as a whole is read and written: of that, zeros don't count.
+    if (!allowance_->try_to_take(length)) return 0;
     const uint64_t copied = inner_->copy_from(source, source_offset, offset, length);
     allowance_->give_back(length - copied);
     return copied;

@@ -1,5 +1,7 @@
 // Conversions that are stopped, killed or run out of space.
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -62,6 +64,24 @@ TEST_CASE("SIGINT stops a conversion that waits for its input") {
   REQUIRE(conversion.running());
   CHECK(conversion.stop(SIGINT) == 130);
   CHECK(names_in(dir.path()).empty());
+}
+
+TEST_CASE("SIGINT stops a conversion whose reader takes nothing") {
+  const TempDir dir;
+  const std::string source = slow_source(dir, 16);
+  REQUIRE(mkfifo((dir / "pipe").c_str(), 0600) == 0);
+  const int reader = open((dir / "pipe").c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  REQUIRE(reader >= 0);
+  for (const char* format : {"raw", "vmdk"}) {
+    INFO(std::string(format));
+    Background conversion({"sh", "-c", R"(exec "$0" convert -O "$1" "$2" - >"$3")", cli_path(), format, source, dir / "pipe"});
+    std::this_thread::sleep_for(300ms);
+    REQUIRE(conversion.running());
+    kill(conversion.pid(), SIGINT);
+    CHECK(conversion.wait(5s));
+    CHECK(conversion.stop(SIGKILL) == 130);
+  }
+  close(reader);
 }
 
 TEST_CASE("a signal that the parent process ignores stays ignored") {

@@ -7,6 +7,16 @@ namespace {
 
 const std::vector<std::string> kCommands = {"create", "info", "convert", "check", "map", "compare", "resize", "formats", "help"};
 
+/// $3 is a fifo whose reader takes some bytes and goes away; $2 gets the exit code of what writes to it.
+RunResult with_short_reader(const std::string& prefix, const std::string& command, const std::string& image) {
+  const TempDir dir;
+  const std::string script = prefix + R"( mkfifo "$3"; head -c 10 "$3" >"$4" & )" + command + R"( >"$3"; echo $? >"$2"; wait)";
+  RunResult result = varve_sh(script, {image, dir / "code", dir / "fifo", dir / "head"});
+  CHECK(read_file(dir / "head").size() == 10);
+  result.exit_code = std::stoi("0" + read_file(dir / "code"));
+  return result;
+}
+
 }  // namespace
 
 TEST_CASE("without a command the tool says so and exits 64") {
@@ -104,7 +114,7 @@ TEST_CASE("a file whose name begins with a dash comes after --") {
   CHECK(exists(dir / "-x"));
 }
 
-TEST_CASE("results that can't be written are a failure: a full device, a closed descriptor, a reader that has gone") {
+TEST_CASE("results that can't be written are a failure: a full device, a closed descriptor") {
   const TempDir dir;
   REQUIRE(tool({"create", dir / "a.raw", "1M"}).exit_code == 0);
   for (const std::string& script : std::vector<std::string>{R"("$V" info "$1" >/dev/full)", R"("$V" map --json "$1" >/dev/full)",
@@ -115,10 +125,33 @@ TEST_CASE("results that can't be written are a failure: a full device, a closed 
     CHECK(is_one_line_error(result));
     CHECK(contains(result.err, "standard output"));
   }
-  const RunResult gone = varve_sh(R"({ sleep 0.3; "$V" info "$1"; echo $? >"$2"; } | true; while [ ! -s "$2" ]; do sleep 0.05; done)",
-                                  {dir / "a.raw", dir / "code"});
+}
+
+TEST_CASE("a reader of the results that goes away ends the tool by SIGPIPE and without a word; where SIGPIPE is ignored, with a line") {
+  const TempDir dir;
+  // A map that is larger than what a pipe takes: 4000 runs.
+  std::string disk(4000 * 8192, '\0');
+  for (size_t at = 0; at < disk.size(); at += 8192) disk[at] = 'x';
+  write_file(dir / "disk.raw", disk);
+  REQUIRE(tool({"convert", "--sync=none", "-o", "grain_size=4K", dir / "disk.raw", dir / "disk.vmdk"}).exit_code == 0);
+  const std::vector<std::string> commands = {R"("$V" map "$1")", R"("$V" map --json "$1")", R"("$V" convert -O raw "$1" -)"};
+  for (const std::string& command : commands) {
+    INFO(command);
+    const RunResult gone = with_short_reader("", command, dir / "disk.vmdk");
+    CHECK(gone.exit_code == 141);
+    CHECK(gone.err.empty());
+    const RunResult ignored = with_short_reader("trap '' PIPE;", command, dir / "disk.vmdk");
+    CHECK(ignored.exit_code == 1);
+    CHECK(ignored.err == "varve: standard output: cannot write: Broken pipe\n");
+  }
+}
+
+TEST_CASE("a failure that has nothing to do with standard output is told, also when nobody reads that") {
+  const TempDir dir;
+  const RunResult result = varve_sh(R"({ sleep 0.3; "$V" info "$1"; echo $? >"$2"; } | true; while [ ! -s "$2" ]; do sleep 0.05; done)",
+                                    {dir / "missing", dir / "code"});
   CHECK(read_file(dir / "code") == "1\n");
-  CHECK(is_one_line_error(gone));
+  CHECK(is_one_line_error(result));
 }
 
 TEST_CASE("an image never takes the place of a closed standard stream") {

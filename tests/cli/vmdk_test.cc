@@ -1,4 +1,6 @@
 // The commands on images that have structure, parents, damage and locks.
+#include <sstream>
+
 #include "cli.h"
 
 using namespace varve::test;  // NOLINT
@@ -187,20 +189,57 @@ TEST_CASE("an image that QEMU writes is locked, and -U reads it") {
   CHECK(read_file(dir / "b.raw") == read_file(dir / "data.raw"));
 }
 
-TEST_CASE("REF-7: a descriptor's strings are escaped on the terminal and valid in JSON") {
+/// Descriptors that have `text` in one place each: a name, a word, a number, a key, a line.
+std::vector<std::string> descriptors_with(const std::string& text) {
+  const std::string lines[] = {"version=1",
+                               "CID=12345678",
+                               "parentCID=ffffffff",
+                               "createType=\"monolithicFlat\"",
+                               "RW 8 FLAT \"" + text + "\" 0",
+                               "ddb.adapterType = \"ide\""};
+  const std::vector<std::pair<size_t, std::string>> changes = {{4, lines[4]},
+                                                               {0, "version=" + text},
+                                                               {1, "CID=" + text},
+                                                               {2, "parentCID=12345678\nparentFileNameHint=\"" + text + "\""},
+                                                               {3, "createType=\"" + text + "\""},
+                                                               {3, "createType=\"monolithicFlat\"\nencoding=\"" + text + "\""},
+                                                               {4, "RW 8 FLAT \"missing" + text + "\" 0"},
+                                                               {4, "RW 8 " + text + " \"a\" 0"},
+                                                               {4, text + " 8 FLAT \"a\" 0"},
+                                                               {5, "ddb.adapterType = \"" + text + "\""},
+                                                               {5, text + " = \"x\"\n" + text + " = \"y\""},
+                                                               {5, text}};
+  std::vector<std::string> all;
+  for (const auto& [place, change] : changes) {
+    std::string descriptor = "# Disk DescriptorFile\n";
+    for (size_t i = 0; i < std::size(lines); ++i) descriptor += (i == place ? change : lines[i]) + "\n";
+    all.push_back(descriptor);
+  }
+  return all;
+}
+
+TEST_CASE("REF-7: hostile text in any place of a descriptor reaches the terminal escaped, and JSON valid") {
   const TempDir dir;
-  const std::string extent = "a-flat\x1b[31m\xe2\x80\xae.vmdk";
-  write_file(dir / "a.vmdk",
-             "# Disk DescriptorFile\nversion=1\nCID=12345678\nparentCID=ffffffff\ncreateType=\"monolithicFlat\"\n\nRW 8 FLAT \"" + extent +
-                 "\" 0\n\n#DDB\nddb.adapterType = \"ide\x1b]0;owned\x07\"\n");
-  write_file(dir / extent, std::string(4096, 'x'));
-  for (const std::string command : {"info", "map", "check"}) {
-    for (const bool json : {false, true}) {
-      const RunResult result = json ? tool({command, "--json", dir / "a.vmdk"}) : tool({command, dir / "a.vmdk"});
-      INFO(command << ": " << result.out << result.err);
-      CHECK(is_harmless(result.out));
-      CHECK(is_harmless(result.err));
-      if (json && !result.out.empty()) json_of(result);
+  // What steers a terminal; what forges a line; what is not UTF-8.
+  for (const std::string text : {"\x1b[2J\x07\x7f\xc2\x9b"
+                                 "2J\xe2\x80\xae\xe2\x81\xa6\xe2\x80\xa8",
+                                 "x\rvarve: all is well",
+                                 "\x9b"
+                                 "2J\xff\xfe\xed\xa0\x80\xf0\x9f"}) {
+    write_file(dir / text, std::string(4096, 'x'));
+    for (const std::string& descriptor : descriptors_with(text)) {
+      write_file(dir / "a.vmdk", descriptor);
+      for (const std::string command : {"info", "map", "check"}) {
+        for (const bool json : {false, true}) {
+          const RunResult result = json ? tool({command, "--json", dir / "a.vmdk"}) : tool({command, dir / "a.vmdk"});
+          INFO(descriptor << command << ": " << result.out << result.err);
+          CHECK(is_harmless(result.out));
+          CHECK(is_harmless(result.err));
+          if (json && !result.out.empty()) json_of(result);
+          std::istringstream lines(result.err);
+          for (std::string line; std::getline(lines, line);) CHECK(line.starts_with("varve: "));
+        }
+      }
     }
   }
 }

@@ -1,4 +1,5 @@
 // Conversion: to and from raw, through a stream, with any number of threads.
+#include "base/random.h"
 #include "conformance/conformance.h"
 #include "support/pattern.h"
 
@@ -96,6 +97,29 @@ CONFORMANCE_CASE("threads: convert gives the same content whatever the number of
     convert(TestDisk::kPath, path, how);
     expect_content(disk, path, config.format);
   }
+}
+
+CONFORMANCE_CASE("convert into an existing image takes new identifiers from the caller's source: the same twice") {
+  Rng rng("convert ids " + config.name);
+  SHOW_SEED(rng);
+  TestDisk disk(config);
+  fill_randomly(disk, rng);
+  std::vector<std::vector<std::byte>> results;
+  for (int round = 0; round < 2; ++round) {
+    SeededRandom random(7);
+    CreateOptions create;
+    create.options = config.options;
+    create.file_system = &disk.files();
+    create.random = &random;
+    create.force = round > 0;
+    Image::create("dir/target.img", config.format, config.size, create).close();
+    ConvertOptions how = options(disk, config.format, config.format);
+    how.into_existing = true;
+    how.create.random = &random;
+    convert(TestDisk::kPath, "dir/target.img", how);
+    results.push_back(disk.files().find("dir/target.img")->contents());
+  }
+  CHECK((results[0] == results[1]));
 }
 
 }  // namespace

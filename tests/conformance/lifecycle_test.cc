@@ -31,6 +31,31 @@ CONFORMANCE_CASE("a created image that is given up leaves no file") {
   CHECK(disk.files().paths() == before);
 }
 
+CONFORMANCE_CASE("a closed image, opened or created, is closed for good: it still reads, and whatever would change it is refused") {
+  TestDisk disk(config);
+  Image opened = disk.open();
+  Image created = Image::create("dir/other.img", config.format, config.size, disk.create_options());
+  if (config.size != 0) {
+    opened.write_at(0, pattern(0, 1, 1));
+    created.write_at(0, pattern(0, 1, 1));
+    disk.model().write(0, pattern(0, 1, 1));
+  }
+  for (Image* image : {&opened, &created}) {
+    image->close();
+    const auto before = disk.snapshot();
+    image->close();
+    CHECK_ERRC(image->write_at(0, {}), Errc::permission);
+    CHECK_ERRC(image->zero(0, 0), Errc::permission);
+    CHECK_ERRC(image->discard(0, 0), Errc::permission);
+    CHECK_ERRC(image->flush(), Errc::permission);
+    CHECK_ERRC(image->resize(config.size + 512), Errc::permission);
+    CHECK_ERRC(image->check({.repair = Repair::safe}), Errc::permission);
+    CHECK(disk.model().difference(*image) == "");
+    image->abort();
+    CHECK(disk.snapshot() == before);
+  }
+}
+
 CONFORMANCE_CASE("what is written while an image is being created is there when it is published") {
   TestDisk disk(config);
   Image image = Image::create("dir/other.img", config.format, config.size, disk.create_options());
@@ -52,7 +77,7 @@ CONFORMANCE_CASE("growing adds zeros, keeps the rest, and survives reopening") {
   Workload work(image, disk.model(), rng);
   REQUIRE(work.run(30) == "");
   for (const uint64_t more : {uint64_t{512}, uint64_t{512} * 129, uint64_t{5} << 20}) {
-    const uint64_t size = (disk.model().size() + more + 511) / 512 * 512;
+    const uint64_t size = (disk.model().size() + more + config.sector - 1) / config.sector * config.sector;
     try {
       image.resize(size);
     } catch (const Error& error) {

@@ -3,8 +3,11 @@
 #include <array>
 #include <chrono>
 #include <cstdio>
+#include <utility>
+#include <vector>
 
 #include "crash/crash_run.h"
+#include "crash/layouts.h"
 #include "support/test.h"
 
 namespace varve::test {
@@ -13,6 +16,8 @@ namespace {
 constexpr uint64_t kKiB = 1024;
 constexpr uint64_t kMiB = 1024 * kKiB;
 constexpr uint64_t kStates = 10000;
+constexpr uint64_t kGrowthStates = 4000;
+constexpr uint64_t kTwiceCutStates = 2000;
 
 struct Script {
   const char* name;
@@ -69,17 +74,6 @@ void discard_and_refill(CrashRun& run) {
   run.close();
 }
 
-void grow_in_between(CrashRun& run) {
-  run.write(0, 4 * kKiB);
-  run.grow(2 * kMiB);
-  run.flush();
-  run.write(3 * kMiB, 5 * kKiB);
-  run.flush();
-  run.grow(64 * kKiB);
-  run.write(64 * kKiB, 512);
-  run.close();
-}
-
 void random_few(CrashRun& run) {
   run.random(12);
   run.flush();
@@ -94,57 +88,155 @@ void random_many(CrashRun& run) {
   }
 }
 
-constexpr std::array<Script, 10> kScripts = {{{"allocate in order", false, allocate_in_order},
-                                              {"allocate across tables", false, allocate_across_tables},
-                                              {"overwrite", true, overwrite},
-                                              {"zero and refill", true, zero_and_refill},
-                                              {"discard and refill", true, discard_and_refill},
-                                              {"grow in between", true, grow_in_between},
-                                              {"random on an empty disk", false, random_few},
-                                              {"random on a filled disk", true, random_few},
-                                              {"many random ones on an empty disk", false, random_many},
-                                              {"many random ones on a filled disk", true, random_many}}};
+constexpr std::array<Script, 9> kScripts = {{{"allocate in order", false, allocate_in_order},
+                                             {"allocate across tables", false, allocate_across_tables},
+                                             {"overwrite", true, overwrite},
+                                             {"zero and refill", true, zero_and_refill},
+                                             {"discard and refill", true, discard_and_refill},
+                                             {"random on an empty disk", false, random_few},
+                                             {"random on a filled disk", true, random_few},
+                                             {"many random ones on an empty disk", false, random_many},
+                                             {"many random ones on a filled disk", true, random_many}}};
 
-std::vector<ImageConfig> configs() {
-  const uint64_t size = 3 * kMiB + 5 * 512;
-  const auto sparse = [&](const char* name, OptionMap options, std::optional<uint64_t> parent = std::nullopt) {
-    options.emplace("subformat", "monolithicSparse");
-    return ImageConfig{name, "vmdk", options, size, parent};
-  };
-  return {sparse("64 KiB grains", {}),
-          sparse("4 KiB grains", {{"grain_size", "4K"}}),
-          sparse("zeroed 4 KiB grains", {{"grain_size", "4K"}, {"zeroed_grain", "on"}}),
-          sparse("delta", {}, size),
-          sparse("delta, zeroed 4 KiB grains", {{"grain_size", "4K"}, {"zeroed_grain", "on"}}, size),
-          {"twoGbMaxExtentSparse", "vmdk", {{"subformat", "twoGbMaxExtentSparse"}}, size, std::nullopt}};
+// ---- growth --------------------------------------------------------------------------------------
+
+void grow_by_a_digit(CrashRun& run) {
+  run.write(400 * kKiB, 4 * kKiB);
+  run.grow(512);
+  run.write(499 * kKiB, 3 * kKiB);
+  run.flush();
+  run.close();
 }
 
-bool applies(const Script& script, const ImageConfig& config) {
-  return script.run != grow_in_between || (!config.parent_size && config.name != "twoGbMaxExtentSparse");
+/// Of 4 KiB grains each table has 2 MiB of the disk.
+void grow_over_a_table(CrashRun& run) {
+  run.grow(2 * kMiB);
+  run.flush();
+  run.write(2 * kMiB - 2 * kKiB, 5 * kKiB);
+  run.write(490 * kKiB, 20 * kKiB);
+  run.close();
 }
 
-TEST_CASE("VMDK sparse survives a power cut at any moment of every script: 10,000 distinct states") {
-  Rng rng("power cuts");
-  SHOW_SEED(rng);
+void write_and_grow(CrashRun& run) {
+  run.write(0, 4 * kKiB);
+  run.write(490 * kKiB, 9 * kKiB);
+  run.grow(64 * kKiB);
+  run.write(499 * kKiB, 30 * kKiB);
+  run.zero(100 * kKiB, 10 * kKiB);
+  run.grow(64 * kKiB);
+  run.flush();
+  run.write(560 * kKiB, 512);
+  run.discard(0, 256 * kKiB);
+  run.grow(kKiB / 2);
+}
+
+void random_growth(CrashRun& run) {
+  for (int i = 0; i < 3; ++i) {
+    run.random(3);
+    run.grow(run.random_length(300 * kKiB));
+    run.random(2);
+  }
+  run.close();
+}
+
+constexpr std::array<Script, 4> kGrowthScripts = {{{"a digit more", true, grow_by_a_digit},
+                                                   {"over a table", true, grow_over_a_table},
+                                                   {"between writes", true, write_and_grow},
+                                                   {"random", false, random_growth}}};
+
+struct Pair {
+  Layout layout;
+  Script script;
+};
+
+/// Every script on every layout, in an order in which the first few are of many kinds.
+std::vector<Pair> pairs(const std::vector<Layout>& layouts, std::span<const Script> scripts, Rng& rng) {
+  std::vector<Pair> all;
+  for (const Layout& layout : layouts)
+    for (const Script& script : scripts) all.push_back({layout, script});
+  for (size_t i = all.size(); i > 1; --i) std::swap(all[i - 1], all[static_cast<size_t>(rng.below(i))]);
+  return all;
+}
+
+void run_pairs(const std::vector<Pair>& all, uint64_t wanted, Rng& rng) {
   std::set<PowerCuts::Hash> distinct;
   uint64_t runs = 0;
   const auto begin = std::chrono::steady_clock::now();
-  const uint64_t wanted = scaled(kStates);
+  // A whole round, if it is not cut short by much.
   for (uint64_t round = 0; distinct.size() < wanted && round < 1000; ++round) {
-    for (const ImageConfig& config : configs()) {
-      for (const Script& script : kScripts) {
-        if (!applies(script, config) || distinct.size() >= wanted + kStates / 2) continue;
-        CrashRun run(config, script.filled, rng);
-        script.run(run);
-        const std::string wrong = run.judge(distinct);
-        CHECK_MESSAGE(wrong == "", script.name << " on " << config.name << ", run " << runs << ": " << wrong);
-        ++runs;
-      }
+    for (const Pair& pair : all) {
+      if (distinct.size() >= 2 * wanted) break;
+      CrashRun run(pair.layout, pair.script.filled, rng);
+      pair.script.run(run);
+      const std::string wrong = run.judge(distinct);
+      CHECK_MESSAGE(wrong == "", pair.script.name << " on " << pair.layout.config.name << ", run " << runs << ": " << wrong);
+      ++runs;
     }
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
   std::printf("power cuts: %zu distinct states of %llu scripts in %.1f s\n", distinct.size(), static_cast<unsigned long long>(runs),
               took.count());
+  CHECK(distinct.size() >= wanted);
+}
+
+TEST_CASE("VMDK survives a power cut at any moment of every script: 10,000 distinct states") {
+  Rng rng("power cuts");
+  SHOW_SEED(rng);
+  run_pairs(pairs(layouts_to_write(), kScripts, rng), scaled(kStates), rng);
+}
+
+TEST_CASE("VMDK survives a power cut at any moment of a growth: 4,000 distinct states") {
+  Rng rng("growth cuts");
+  SHOW_SEED(rng);
+  run_pairs(pairs(layouts_to_grow(), kGrowthScripts, rng), scaled(kGrowthStates), rng);
+}
+
+// ---- a second cut ----------------------------------------------------------------------------------
+
+void write_again(CrashRun& run) {
+  run.random(5);
+  run.flush();
+  run.random(4);
+  run.close();
+}
+
+void grow_again(CrashRun& run) {
+  run.write(100 * kKiB, 9 * kKiB);
+  run.grow(64 * kKiB);
+  run.write(510 * kKiB, 9 * kKiB);
+  run.close();
+}
+
+/// Cuts the power in a script, and again in what is done next.
+std::string cut_twice(const Pair& pair, std::set<PowerCuts::Hash>& distinct, Rng& rng) {
+  CrashRun first(pair.layout, pair.script.filled, rng);
+  pair.script.run(first);
+  for (void (*next)(CrashRun&) : {write_again, grow_again}) {
+    const CutState left = first.pick_state();
+    CrashRun second(first, left);
+    if (next == write_again && rng.one_in(2)) {
+      const std::string wrong = first.verdict_of_content(left, second.repair());
+      if (!wrong.empty()) return left.name + ": the repair shows what never was: " + wrong;
+    }
+    next(second);
+    if (const std::string wrong = second.judge(distinct); !wrong.empty()) return left.name + ", then " + wrong;
+  }
+  return {};
+}
+
+TEST_CASE("VMDK survives a second power cut, in the repair, the writes and the growth that follow the first: 2,000 distinct states") {
+  Rng rng("two cuts");
+  SHOW_SEED(rng);
+  std::set<PowerCuts::Hash> distinct;
+  std::vector<Pair> all = pairs(layouts_to_grow(), kScripts, rng);
+  const std::vector<Pair> growing = pairs(layouts_to_grow(), kGrowthScripts, rng);
+  for (size_t i = 0; i < growing.size(); ++i) all.insert(all.begin() + static_cast<ptrdiff_t>(2 * i), growing[i]);
+  const uint64_t wanted = scaled(kTwiceCutStates);
+  for (size_t i = 0; distinct.size() < wanted && i < 1000 * all.size(); ++i) {
+    const Pair& pair = all[i % all.size()];
+    const std::string wrong = cut_twice(pair, distinct, rng);
+    CHECK_MESSAGE(wrong == "", pair.script.name << " on " << pair.layout.config.name << ", run " << i << ": " << wrong);
+  }
   CHECK(distinct.size() >= wanted);
 }
 
@@ -160,7 +252,7 @@ std::vector<StorageEvent> without_flushes(std::vector<StorageEvent> log) {
 TEST_CASE("a medium that lies about flushes is caught") {
   Rng rng("lying medium");
   std::set<PowerCuts::Hash> distinct;
-  CrashRun run(configs()[1], false, rng);
+  CrashRun run(layouts_to_write()[1], false, rng);
   allocate_in_order(run);
   CHECK(run.judge(distinct, without_flushes(run.log())) != "");
 }
@@ -168,7 +260,7 @@ TEST_CASE("a medium that lies about flushes is caught") {
 TEST_CASE("tables that reach the medium before the data they point to are caught") {
   Rng rng("reordered");
   std::set<PowerCuts::Hash> distinct;
-  CrashRun run(configs()[1], false, rng);
+  CrashRun run(layouts_to_write()[1], false, rng);
   allocate_in_order(run);
   std::vector<StorageEvent> log = run.log();
   // Of each pair of flushes with writes between them the first loses its effect: data and tables fall into one window.

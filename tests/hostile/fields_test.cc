@@ -207,11 +207,17 @@ void go_through_everything(const Bytes& bytes) {
   CHECK(world.files.find(kDisk)->contents() == bytes);
 }
 
-void go_through_all(const Origin& origin, uint64_t& images) {
+struct Count {
+  uint64_t made = 0;
+  uint64_t tried = 0;  ///< every eighth where less work is asked for
+};
+
+void go_through_all(const Origin& origin, Count& images) {
   for (const Field& field : origin.fields) {
     const uint64_t old = get(origin.bytes, field.offset, field.width);
     for (const uint64_t value : boundary_values(old, field.width, origin.bytes.size() / 512)) {
-      if (images++ % (scaled(1000) >= 1000 ? 1 : 8) != 0) continue;
+      if (images.made++ % (scaled(8) < 8 ? 8 : 1) != 0) continue;
+      ++images.tried;
       INFO(origin.name << ": " << std::string(field.name) << " at " << field.offset << " = " << value << " instead of " << old);
       Bytes bytes = origin.bytes;
       set(bytes, field.offset, field.width, value);
@@ -222,13 +228,13 @@ void go_through_all(const Origin& origin, uint64_t& images) {
 
 TEST_CASE("MEM-3: 1,200 images with one field at a boundary value each: only errors come out, in bounded time and memory") {
   const auto begin = std::chrono::steady_clock::now();
-  uint64_t images = 0;
+  Count images;
   go_through_all(sparse_origin("monolithicSparse", {{"subformat", "monolithicSparse"}}), images);
   go_through_all(sparse_origin("zeroed grains", {{"subformat", "monolithicSparse"}, {"zeroed_grain", "on"}, {"grain_size", "4K"}}), images);
   go_through_all(stream_origin(), images);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-  std::printf("mutated fields: %llu images in %.1f s\n", static_cast<unsigned long long>(images), took.count());
-  CHECK(images >= 1200);
+  std::printf("mutated fields: %llu images in %.1f s\n", static_cast<unsigned long long>(images.tried), took.count());
+  CHECK(images.tried >= std::min<uint64_t>(1200, scaled(1200)));
   CHECK(took.count() < 200);
 }
 

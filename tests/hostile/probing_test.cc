@@ -79,6 +79,33 @@ TEST_CASE("PRB-6: header and footer of a stream must agree on version, capacity,
   every_entry_point_fails(with_footer([](auto& f) { f.descriptor_size = 1; }), Errc::corrupt);
   every_entry_point_fails(with_footer([](auto& f) { f.version = 2; }), Errc::corrupt);
   every_entry_point_fails(with_footer([](auto& f) { f.magic = 0x44444444; }), Errc::corrupt);
+  every_entry_point_fails(with_footer([](auto& f) { f.num_gtes_per_gt = 256; }), Errc::corrupt);
+  every_entry_point_fails(with_footer([](auto& f) { f.flags = f.flags & ~vmdk::kFlagMarkers; }), Errc::corrupt);
+  every_entry_point_fails(with_footer([](auto& f) { f.flags = f.flags | vmdk::kFlagZeroedGrain; }), Errc::corrupt);
+  every_entry_point_fails(with_footer([](auto& f) { f.flags = f.flags | vmdk::kFlagRedundantTables; }), Errc::corrupt);
+  every_entry_point_fails(with_footer([](auto& f) { f.newlines = {'\n', ' ', '\n', '\n'}; }), Errc::corrupt);
+  every_entry_point_fails(with_footer([](auto& f) { f.compress_algorithm = 0; }), Errc::corrupt);
+  every_entry_point_fails(with_footer([](auto& f) { f.gd_offset = 0; }), Errc::corrupt);
+  every_entry_point_fails(with_footer([](auto& f) { f.gd_offset = UINT64_MAX / 512; }), Errc::corrupt);
+}
+
+TEST_CASE("PRB-6: a footer counts only behind its marker and before the end, whose fields and padding are as they have to be") {
+  const StreamImage sound;
+  const uint64_t marker = sound.footer_at() - 512;
+  const uint64_t end = sound.footer_at() + 512;
+  struct {
+    uint64_t place;
+    uint64_t value;
+    unsigned size;
+  } const changes[] = {{marker, 0, 8},       {marker, 2, 8},       {marker, UINT64_MAX, 8}, {marker + 8, 1, 4}, {marker + 12, 0, 4},
+                       {marker + 12, 2, 4},  {end, 1, 8},          {end + 8, 1, 4},         {end + 12, 3, 4},   {marker + 16, 1, 1},
+                       {marker + 100, 1, 1}, {marker + 511, 1, 1}, {end + 16, 1, 1},        {end + 100, 1, 1},  {end + 511, 1, 1}};
+  for (const auto& change : changes) {
+    INFO("byte " << change.place - marker << " behind the footer's marker = " << change.value);
+    StreamImage image;
+    put(image.bytes, change.place, ConstBytes(bytes_of(le64(change.value))).first(change.size));
+    every_entry_point_fails(image.bytes, Errc::corrupt);
+  }
 }
 
 TEST_CASE("PRB-6: a footer that itself points to the end is refused") {

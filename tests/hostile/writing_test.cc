@@ -4,6 +4,7 @@
 
 #include <fstream>
 
+#include "base/zero.h"
 #include "hostile/entry_points.h"
 #include "support/image_kit.h"
 #include "support/pattern.h"
@@ -181,6 +182,28 @@ TEST_CASE("CRY-6: a descriptor that all may read does not open what its extent h
   struct stat status {};
   REQUIRE(stat((dir / "b.raw").c_str(), &status) == 0);
   CHECK((status.st_mode & 0077) == 0);
+}
+
+TEST_CASE("growing never shows what an extent holds behind the sectors that the descriptor gives it") {
+  for (const uint64_t allocated : {1, 3}) {
+    CAPTURE(allocated);
+    SparseImage image(32, allocated);
+    image.descriptor = descriptor_text("monolithicSparse", "RW 128 SPARSE \"disk.vmdk\"");
+    const Bytes bytes = image.finish();
+    HostileWorld world(bytes);
+    Image disk = world.open(Access::read_write);
+    REQUIRE(disk.size() == SparseImage::kGrain);
+    if (allocated > 1) {
+      CHECK_ERRC(disk.resize(64 * SparseImage::kGrain), Errc::unsupported);
+      disk.close();
+      CHECK((world.files.find(kDisk)->contents() == bytes));
+      continue;
+    }
+    disk.resize(64 * SparseImage::kGrain);  // as after a resize that was cut short
+    Bytes grain(SparseImage::kGrain);
+    disk.read_at(SparseImage::kGrain, grain);
+    CHECK(is_zero(grain));
+  }
 }
 
 }  // namespace

@@ -3,10 +3,11 @@
 #include <unistd.h>
 
 #include <filesystem>
-#include <fstream>
 
 #include "io/file_system.h"
 #include "io/unique_fd.h"
+#include "support/bytes.h"
+#include "support/host.h"
 #include "support/process.h"
 #include "support/test.h"
 
@@ -15,35 +16,30 @@ using varve::Errc;
 using varve::FileOpen;
 using varve::host_file_system;
 using varve::UniqueFd;
+using varve::test::bytes;
+using varve::test::read;
 using varve::test::run;
 using varve::test::TempDir;
+using varve::test::why_no_loop_device;
 
 namespace {
 
 const FileOpen kWrite = {.access = Access::read_write};
 
-std::vector<std::byte> bytes(size_t n, int value) { return std::vector<std::byte>(n, static_cast<std::byte>(value)); }
-
-std::vector<std::byte> read(varve::Storage& storage, uint64_t offset, size_t n) {
-  std::vector<std::byte> out(n, std::byte{0xee});
-  storage.read_at(offset, out);
-  return out;
-}
-
-/// A loop device over a new file of 8 MiB. Its path is empty if that is not allowed here.
+/// A loop device over a new file of 8 MiB.
 class LoopDevice {
  public:
   LoopDevice() {
-    std::ofstream(file) << "";
-    std::filesystem::resize_file(file, 8 << 20);
-    path = run({"losetup", "--find", "--show", file}).out;
-    if (path.ends_with('\n')) path.pop_back();
+    auto backing = host_file_system().create(file, {});
+    backing->storage()->resize(8 << 20);
+    backing->publish();
+    const varve::test::RunResult made = run({"losetup", "--find", "--show", file});
+    REQUIRE_MESSAGE(made.exit_code == 0, made.err);
+    path = made.out.substr(0, made.out.find('\n'));
   }
   LoopDevice(const LoopDevice&) = delete;
   LoopDevice& operator=(const LoopDevice&) = delete;
-  ~LoopDevice() {
-    if (!path.empty()) run({"losetup", "--detach", path});
-  }
+  ~LoopDevice() { run({"losetup", "--detach", path}); }
 
   TempDir dir;
   std::string file = dir / "backing";
@@ -54,8 +50,8 @@ class LoopDevice {
 
 TEST_CASE("a block device is read, written and zeroed in place, by any of its names, and keeps its size") {
   NEED_TOOL("losetup");
+  SKIP_IF_ANY(why_no_loop_device());
   const LoopDevice loop;
-  if (loop.path.empty()) SKIP_TEST("no right to make a loop device");
   std::filesystem::create_symlink(loop.path, loop.dir / "by-id");
   auto device = host_file_system().open(loop.dir / "by-id", kWrite);
   CHECK(device->size() == 8 << 20);
@@ -76,8 +72,8 @@ TEST_CASE("a block device is read, written and zeroed in place, by any of its na
 
 TEST_CASE("a block device that something else has claimed is locked, and one is refused where only files are allowed") {
   NEED_TOOL("losetup");
+  SKIP_IF_ANY(why_no_loop_device());
   const LoopDevice loop;
-  if (loop.path.empty()) SKIP_TEST("no right to make a loop device");
   {
     const UniqueFd claim(open(loop.path.c_str(), O_RDONLY | O_EXCL | O_CLOEXEC));
     REQUIRE(claim);

@@ -57,7 +57,9 @@ void create_image(FileSystem& files, const std::string& path, const std::string&
 ShadowDisk TestDisk::make_parent(const ImageConfig& config, MemoryFileSystem& files) {
   ShadowDisk parent(config.parent_size.value_or(0));
   if (!config.parent_size) return parent;
-  create_image(files, kParentPath, config.format, *config.parent_size);
+  OptionMap options;
+  if (config.sector != 512) options["logical_sector_size"] = std::to_string(config.sector);
+  create_image(files, kParentPath, config.format, *config.parent_size, options);
   OpenOptions how;
   how.access = Access::read_write;
   how.format = config.format;

@@ -21,6 +21,7 @@ struct ImageConfig {
   OptionMap options;
   uint64_t size = 0;
   std::optional<uint64_t> parent_size;  ///< a child of a parent of this size, which is filled before
+  uint64_t sector = 512;                ///< sizes are multiples of it
 };
 
 /// Every writable format with the option sets that lead to different code.

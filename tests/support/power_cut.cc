@@ -11,8 +11,8 @@ namespace varve::test {
 namespace {
 
 constexpr uint64_t kSector = 512;
-constexpr size_t kAllSubsetsUpTo = 10;  // writes in an epoch
-constexpr size_t kSampledSubsets = 256;
+constexpr size_t kAllSubsetsUpTo = 5;  // writes in an epoch
+constexpr size_t kSampledSubsets = 24;
 
 void put(std::vector<std::byte>& file, uint64_t offset, ConstBytes data) {
   if (file.size() < offset + data.size()) file.resize(static_cast<size_t>(offset + data.size()));

@@ -1,5 +1,6 @@
 #include "support/process.h"
 
+#include <doctest/doctest.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -148,6 +149,14 @@ RunResult run(const std::vector<std::string>& argv, const std::string& input, st
   return result;
 }
 
+std::string must_run(const std::vector<std::string>& argv) {
+  const RunResult result = run(argv);
+  std::string line;
+  for (const std::string& word : argv) line += word + " ";
+  CHECK_MESSAGE(result.exit_code == 0, line << "said: " << result.err << result.out.substr(0, 300));
+  return result.out;
+}
+
 Background::Background(const std::vector<std::string>& argv, bool input) {
   Pipe pipe;
   const UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
@@ -183,9 +192,18 @@ bool Background::wait(std::chrono::milliseconds timeout) {
   return eventually([&] { return !running(); }, timeout);
 }
 
-TempDir::TempDir() {
+namespace {
+
+std::string usual_parent() {
   const char* base = std::getenv("TMPDIR");
-  path_ = std::string(base != nullptr && *base != '\0' ? base : "/tmp") + "/varve-test-XXXXXX";
+  return base != nullptr && *base != '\0' ? base : "/tmp";
+}
+
+}  // namespace
+
+TempDir::TempDir() : TempDir(usual_parent()) {}
+
+TempDir::TempDir(const std::string& parent) : path_(parent + "/varve-test-XXXXXX") {
   if (mkdtemp(path_.data()) == nullptr) throw std::runtime_error("mkdtemp");
 }
 

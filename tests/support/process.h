@@ -21,6 +21,9 @@ struct RunResult {
 RunResult run(const std::vector<std::string>& argv, const std::string& input = {},
               std::chrono::milliseconds timeout = std::chrono::seconds(60));
 
+/// Runs a program that must succeed, or the test has failed; its standard output.
+std::string must_run(const std::vector<std::string>& argv);
+
 /// A program that runs beside the test and is killed with it at the latest. Its output goes nowhere.
 class Background {
  public:
@@ -52,6 +55,7 @@ bool eventually(Condition done, std::chrono::milliseconds timeout = std::chrono:
 class TempDir {
  public:
   TempDir();
+  explicit TempDir(const std::string& parent);
   TempDir(const TempDir&) = delete;
   TempDir& operator=(const TempDir&) = delete;
   ~TempDir();

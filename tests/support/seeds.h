@@ -29,6 +29,9 @@ inline uint64_t scaled(uint64_t count) {
   return std::max<uint64_t>(1, count * more / less);
 }
 
+/// Of an enumeration without chance every how many-th case this run does: 1 is all of them.
+inline uint64_t stride() { return std::max<uint64_t>(1, environment_number("VARVE_TEST_SEEDS_DIVISOR", 1)); }
+
 /// splitmix64: small, fast, and the same on every host.
 class Rng {
  public:

@@ -88,9 +88,16 @@ void replay(const StorageEvent& event, Storage& onto) {
 
 namespace {
 
+constexpr uint64_t kSectorSize = 512;
+
 Error injected(const FaultPlan& plan, Hit call, const std::string& name) {
   const bool no_space = plan.kind() == FaultKind::no_space && (call == Hit::write || call == Hit::resize || call == Hit::create);
   return Error(no_space ? Errc::no_space : Errc::io, "injected fault").in(name);
+}
+
+bool matches(Hit hit, Hit call) {
+  if (hit == Hit::space) return call == Hit::write || call == Hit::resize || call == Hit::create;
+  return hit == Hit::any || hit == call;
 }
 
 bool hits_kind(FaultKind kind, Hit call) {
@@ -101,11 +108,13 @@ bool hits_kind(FaultKind kind, Hit call) {
 
 }  // namespace
 
-bool FaultPlan::strikes(Hit call) {
-  if ((hit_ != Hit::any && hit_ != call) || !hits_kind(kind_, call)) return false;
+bool FaultPlan::strikes(Hit call, uint64_t bytes) {
+  if (!matches(hit_, call) || !hits_kind(kind_, call)) return false;
   const uint64_t number = calls_.fetch_add(1);
   if (number != at_ && !(sticky_ && number > at_)) return false;
   struck_ = true;
+  struck_bytes_ = bytes;
+  if (call == Hit::flush) flush_failed_ = true;
   return true;
 }
 
@@ -115,19 +124,22 @@ uint64_t FaultyStorage::size() const {
 }
 
 void FaultyStorage::read_at(uint64_t offset, MutableBytes out) {
-  const bool strikes = plan_->strikes(Hit::read);
+  const bool strikes = plan_->strikes(Hit::read, out.size());
   if (strikes && plan_->kind() != FaultKind::flipped_bit) throw injected(*plan_, Hit::read, name());
   below_->read_at(offset, out);
   if (strikes && !out.empty()) out[out.size() / 2] ^= std::byte{0x10};
 }
 
 void FaultyStorage::write_at(uint64_t offset, ConstBytes data) {
-  if (!plan_->strikes(Hit::write)) {
+  if (!plan_->strikes(Hit::write, data.size())) {
     below_->write_at(offset, data);
     return;
   }
   if (plan_->kind() == FaultKind::lost_write) return;
-  if (plan_->kind() == FaultKind::torn_write) below_->write_at(offset, data.first(data.size() / 2));
+  if (plan_->kind() == FaultKind::torn_write) {
+    const uint64_t middle = (offset + data.size() / 2) / kSectorSize * kSectorSize;
+    if (middle > offset) below_->write_at(offset, data.first(static_cast<size_t>(middle - offset)));
+  }
   throw injected(*plan_, Hit::write, name());
 }
 

@@ -29,6 +29,7 @@ class PassingStorage : public Storage {
   void resize(uint64_t size) override { below_->resize(size); }
   StorageExtent extent_at(uint64_t offset) override { return below_->extent_at(offset); }
   bool punch_hole(uint64_t offset, uint64_t length) override { return below_->punch_hole(offset, length); }
+  bool reserve(uint64_t offset, uint64_t length) override { return below_->reserve(offset, length); }
   std::optional<StorageId> id() const override { return below_->id(); }
   std::optional<uint64_t> allocated_bytes() const override { return below_->allocated_bytes(); }
   std::optional<uint32_t> mode() const override { return below_->mode(); }
@@ -90,13 +91,13 @@ void replay(const StorageEvent& event, Storage& onto);
 
 // ---- failing -----------------------------------------------------------------------------------
 
-/// The calls that a fault may hit.
-enum class Hit : uint8_t { any, read, write, flush, resize, punch, size, open, create, publish };
+/// The calls that a fault may hit; `space` stands for those that take some: write, resize and create.
+enum class Hit : uint8_t { any, read, write, flush, resize, punch, size, open, create, publish, space };
 
 enum class FaultKind : uint8_t {
   io,           ///< the call fails with Errc::io and does nothing
   no_space,     ///< a write or resize fails with Errc::no_space and does nothing; other calls fail with io
-  torn_write,   ///< a write of which the first half happens, then Errc::io; other calls fail with io
+  torn_write,   ///< a write of whose sectors the first half happens, then Errc::io; other calls fail with io
   flipped_bit,  ///< a read succeeds with one wrong bit; other calls are not hit
   lost_write,   ///< a write succeeds and does nothing; other calls are not hit
 };
@@ -109,11 +110,13 @@ class FaultPlan {
   /// The call number `at` (from 0) among those that `hit` matches fails; with `sticky` all later ones as well.
   FaultPlan(uint64_t at, FaultKind kind, bool sticky = false, Hit hit = Hit::any) : at_(at), kind_(kind), sticky_(sticky), hit_(hit) {}
 
-  /// Counts a call. True if it is to fail.
-  bool strikes(Hit call);
+  /// Counts a call, of `bytes` bytes if it moves any. True if it is to fail.
+  bool strikes(Hit call, uint64_t bytes = 0);
   FaultKind kind() const { return kind_; }
   uint64_t calls() const { return calls_; }  ///< that matched
   bool struck() const { return struck_; }    ///< a fault has happened
+  bool flush_failed() const { return flush_failed_; }
+  uint64_t struck_bytes() const { return struck_bytes_; }  ///< of the call that was hit last
 
  private:
   const uint64_t at_ = UINT64_MAX;
@@ -122,6 +125,8 @@ class FaultPlan {
   const Hit hit_ = Hit::any;
   std::atomic<uint64_t> calls_ = 0;
   std::atomic<bool> struck_ = false;
+  std::atomic<bool> flush_failed_ = false;
+  std::atomic<uint64_t> struck_bytes_ = 0;
 };
 
 /// Fails as the plan says. extent_at() is never hit: asking for extents costs nothing that could fail.

@@ -71,6 +71,9 @@ TEST_CASE("a bitmap finds what a vector of flags finds") {
     for (int step = 0; step < 40 && size > 0; ++step) {
       const uint64_t first = random.below(size);
       const uint64_t count = random.below(size - first + 1);
+      const auto begin = model.begin() + static_cast<std::ptrdiff_t>(first);
+      const auto end = begin + static_cast<std::ptrdiff_t>(count);
+      REQUIRE(bitmap.any(first, count) == (std::find(begin, end, true) != end));
       if (step % 3 == 0) {
         bitmap.set_range(first, count);
         std::fill_n(model.begin() + static_cast<std::ptrdiff_t>(first), count, true);
@@ -85,6 +88,8 @@ TEST_CASE("a bitmap finds what a vector of flags finds") {
       }
       REQUIRE(bitmap.count() == static_cast<uint64_t>(std::count(model.begin(), model.end(), true)));
     }
+    bitmap.clear_all();
+    CHECK(bitmap.count() == 0);
   }
 }
 

@@ -12,6 +12,12 @@ TEST_CASE("an error is one line: path, message, cause, place, hint") {
   CHECK(e.code() == Errc::corrupt);
 }
 
+TEST_CASE("REF-7: an error is one harmless line, whatever the names in it; its parts stay as they are") {
+  const Error e = Error(Errc::corrupt, "no extent \"a\nb\x1b[2J\"").in("x\r\xff.vmdk");
+  CHECK(std::string(e.what()) == "x\\x0d\\xff.vmdk: no extent \"a\\x0ab\\x1b[2J\"");
+  CHECK(e.path() == "x\r\xff.vmdk");
+}
+
 TEST_CASE("the first path named stays") {
   Error e = Error(Errc::io, "cannot read").in("extent.vmdk").caused_by("Input/output error");
   e.add_path("descriptor.vmdk");

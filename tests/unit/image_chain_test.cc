@@ -3,11 +3,13 @@
 #include <vector>
 
 #include "io/memory_file_system.h"
+#include "support/bytes.h"
 #include "support/test.h"
 #include "unit/toy_format.h"
 #include "varve/image.h"
 
 using namespace varve;
+using varve::test::contents_of;
 
 namespace {
 
@@ -37,12 +39,6 @@ struct Fixture {
     image.close();
   }
 };
-
-std::vector<std::byte> read_all(Image& image) {
-  std::vector<std::byte> bytes(image.size());
-  image.read_at(0, bytes);
-  return bytes;
-}
 
 }  // namespace
 
@@ -92,7 +88,7 @@ TEST_CASE_FIXTURE(Fixture, "a layer shows what it holds over its parents, and ze
   std::fill_n(expected.begin() + 4096, 8192, std::byte{2});
   std::fill_n(expected.begin() + 8192, 4196, std::byte{0});
   std::fill_n(expected.begin() + 20000, 10, std::byte{3});
-  CHECK(read_all(top) == expected);
+  CHECK(contents_of(top) == expected);
   CHECK(top.chain().size() == 3);
 
   std::vector<std::pair<uint64_t, uint32_t>> runs;  // length, depth
@@ -110,7 +106,7 @@ TEST_CASE_FIXTURE(Fixture, "a layer shows what it holds over its parents, and ze
   alone.ignore_parent = true;
   Image layer = Image::open("top.toy", alone);
   CHECK(layer.extent_at(0).kind == ExtentKind::absent);
-  CHECK(read_all(layer)[0] == std::byte{0});
+  CHECK(contents_of(layer)[0] == std::byte{0});
 }
 
 TEST_CASE_FIXTURE(Fixture, "growing over a larger parent does not uncover it") {
@@ -124,7 +120,7 @@ TEST_CASE_FIXTURE(Fixture, "growing over a larger parent does not uncover it") {
   fill("base.toy", 0, 8192, std::byte{7});
   Image top = Image::open("top.toy", how(Access::read_write));
   top.resize(12288);
-  std::vector<std::byte> bytes = read_all(top);
+  std::vector<std::byte> bytes = contents_of(top);
   CHECK(bytes[4095] == std::byte{7});
   CHECK(std::all_of(bytes.begin() + 4096, bytes.end(), [](std::byte b) { return b == std::byte{0}; }));
 }

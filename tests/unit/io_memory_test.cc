@@ -2,23 +2,14 @@
 
 #include "io/memory_file_system.h"
 #include "io/memory_storage.h"
+#include "support/bytes.h"
 #include "support/test.h"
 
 using varve::Errc;
 using varve::MemoryFileSystem;
 using varve::MemoryStorage;
-
-namespace {
-
-std::vector<std::byte> bytes(size_t n, int value) { return std::vector<std::byte>(n, static_cast<std::byte>(value)); }
-
-std::vector<std::byte> read(varve::Storage& storage, uint64_t offset, size_t n) {
-  std::vector<std::byte> out(n, std::byte{0xee});
-  storage.read_at(offset, out);
-  return out;
-}
-
-}  // namespace
+using varve::test::bytes;
+using varve::test::read;
 
 TEST_CASE("a memory storage of 2 TiB costs nothing and is one hole") {
   MemoryStorage storage;

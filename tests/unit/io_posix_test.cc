@@ -1,18 +1,23 @@
 // The host's file system: storages, publication, kinds of files, locks among ourselves.
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "io/atomic_create.h"
 #include "io/fd_stream.h"
 #include "io/file_system.h"
 #include "io/host_error.h"
 #include "io/memory_storage.h"
+#include "support/bytes.h"
 #include "support/process.h"
 #include "support/test.h"
 
@@ -22,17 +27,11 @@ using varve::FileCreate;
 using varve::FileOpen;
 using varve::host_file_system;
 using varve::Unnamed;
+using varve::test::bytes;
+using varve::test::read;
 using varve::test::TempDir;
 
 namespace {
-
-std::vector<std::byte> bytes(size_t n, int value) { return std::vector<std::byte>(n, static_cast<std::byte>(value)); }
-
-std::vector<std::byte> read(varve::Storage& storage, uint64_t offset, size_t n) {
-  std::vector<std::byte> out(n, std::byte{0xee});
-  storage.read_at(offset, out);
-  return out;
-}
 
 std::shared_ptr<varve::Storage> make(const std::string& path, size_t n = 0, int value = 0) {
   auto file = host_file_system().create(path, {});
@@ -353,4 +352,50 @@ TEST_CASE("a pipe whose reader has gone is io") {
   CHECK_ERRC(out.write_at(0, bytes(10, 1)), Errc::io);
   std::signal(SIGPIPE, handler);
   close(ends[1]);
+}
+
+TEST_CASE("cancelling ends a write that waits for a reader of a pipe or a socket, and leaves the descriptor as it was") {
+  for (const bool socket : {false, true}) {
+    CAPTURE(socket);
+    int ends[2];
+    REQUIRE((socket ? socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) : pipe2(ends, O_CLOEXEC)) == 0);
+    varve::CancelToken cancel;
+    varve::PipeStorage out(ends[1], "<stdout>", &cancel);
+    std::thread canceller([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(200));
+      cancel.cancel();
+    });
+    const auto begin = std::chrono::steady_clock::now();
+    CHECK_ERRC(out.write_at(0, bytes(1 << 20, 1)), Errc::cancelled);
+    CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(5));
+    canceller.join();
+    CHECK((fcntl(ends[1], F_GETFL) & O_NONBLOCK) == 0);
+    close(ends[0]);
+    close(ends[1]);
+  }
+}
+
+TEST_CASE("what goes down a pipe or a socket under a cancel token arrives whole") {
+  for (const bool socket : {false, true}) {
+    CAPTURE(socket);
+    int ends[2];
+    REQUIRE((socket ? socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) : pipe2(ends, O_CLOEXEC)) == 0);
+    const varve::CancelToken cancel;
+    std::vector<std::byte> sent(300001);
+    for (size_t i = 0; i < sent.size(); ++i) sent[i] = static_cast<std::byte>(i * 7 / 3);
+    std::thread writer([&] {
+      varve::PipeStorage out(ends[1], "<stdout>", &cancel);
+      for (size_t at = 0; at < sent.size(); at += 100000) {
+        out.write_at(at, varve::ConstBytes(sent).subspan(at, std::min<size_t>(100000, sent.size() - at)));
+      }
+      close(ends[1]);
+    });
+    varve::FdByteSource in(ends[0], "<stdin>", &cancel);
+    std::vector<std::byte> got;
+    std::vector<std::byte> part(5000);
+    while (const size_t n = in.read(part)) got.insert(got.end(), part.begin(), part.begin() + static_cast<ptrdiff_t>(n));
+    writer.join();
+    close(ends[0]);
+    CHECK((got == sent));
+  }
 }

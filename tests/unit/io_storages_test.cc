@@ -1,6 +1,7 @@
 // The storages that tests are made of do what they say.
 #include "io/memory_file_system.h"
 #include "io/memory_storage.h"
+#include "support/bytes.h"
 #include "support/process.h"
 #include "support/storages.h"
 #include "support/test.h"
@@ -9,18 +10,6 @@ using namespace varve::test;
 using varve::Errc;
 using varve::MemoryFileSystem;
 using varve::MemoryStorage;
-
-namespace {
-
-std::vector<std::byte> bytes(size_t n, int value) { return std::vector<std::byte>(n, static_cast<std::byte>(value)); }
-
-std::vector<std::byte> read(varve::Storage& storage, uint64_t offset, size_t n) {
-  std::vector<std::byte> out(n, std::byte{0xee});
-  storage.read_at(offset, out);
-  return out;
-}
-
-}  // namespace
 
 TEST_CASE("a recorded history, done again, gives the same storage") {
   auto log = std::make_shared<EventLog>();
@@ -80,14 +69,18 @@ TEST_CASE("a fault strikes the call that it was set for, once or from then on") 
 }
 
 TEST_CASE("each kind of fault does its own harm") {
-  const auto faulty = [](FaultKind kind) {
-    auto memory = std::make_shared<MemoryStorage>("m", bytes(10, 1));
+  const auto faulty = [](FaultKind kind, size_t size = 10) {
+    auto memory = std::make_shared<MemoryStorage>("m", bytes(size, 1));
     return FaultyStorage(memory, std::make_shared<FaultPlan>(0, kind));
   };
-  auto torn = faulty(FaultKind::torn_write);
-  CHECK_ERRC(torn.write_at(0, bytes(10, 9)), Errc::io);
-  CHECK(read(torn, 0, 5) == bytes(5, 9));
-  CHECK(read(torn, 5, 5) == bytes(5, 1));
+  auto torn = faulty(FaultKind::torn_write, 2048);
+  CHECK_ERRC(torn.write_at(100, bytes(1100, 9)), Errc::io);
+  CHECK(read(torn, 0, 100) == bytes(100, 1));
+  CHECK(read(torn, 100, 412) == bytes(412, 9));
+  CHECK(read(torn, 512, 1536) == bytes(1536, 1));
+  auto small = faulty(FaultKind::torn_write);
+  CHECK_ERRC(small.write_at(0, bytes(10, 9)), Errc::io);
+  CHECK(read(small, 0, 10) == bytes(10, 1));
   auto full = faulty(FaultKind::no_space);
   CHECK_ERRC(full.resize(20), Errc::no_space);
   auto flipped = faulty(FaultKind::flipped_bit);

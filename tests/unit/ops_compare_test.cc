@@ -97,6 +97,17 @@ TEST_CASE("threads: a comparison can be cancelled, and its errors come out") {
   CHECK_ERRC(compare(a, failing), Errc::io);
 }
 
+TEST_CASE("threads: what lies behind the first difference does not matter, not even if it can't be read") {
+  const std::vector<ScriptRun> runs = {{8 * kMiB, ExtentKind::data}};
+  std::vector<std::byte> changed = script_bytes(runs);
+  changed[kMiB - 1] ^= std::byte{1};
+  Image a = script_disk(runs, nullptr, kMiB);
+  Image b = memory_disk(changed);
+  for (int round = 0; round < 100; ++round) {
+    for (const unsigned threads : {1u, 8u}) CHECK(compare(a, b, with_threads(threads)).first_difference == kMiB - 1);
+  }
+}
+
 TEST_CASE("a map is of maximal runs that cover the disk") {
   Image image = script_disk({{100, ExtentKind::data}, {50, ExtentKind::data}, {7, ExtentKind::zero}, {8, ExtentKind::absent}});
   std::vector<Extent> runs;

@@ -195,10 +195,4 @@ Image recording_disk(Way way, const std::vector<std::byte>& contents, std::share
   return recording_disk(way, std::make_shared<MemoryStorage>("existing", ConstBytes(contents)), std::move(journal));
 }
 
-std::vector<std::byte> contents_of(Image& image) {
-  std::vector<std::byte> bytes(image.size());
-  image.read_at(0, bytes);
-  return bytes;
-}
-
 }  // namespace varve::test

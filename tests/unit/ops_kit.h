@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "image/driver.h"
+#include "support/bytes.h"
 #include "varve/image.h"
 
 namespace varve::test {
@@ -63,8 +64,6 @@ Image recording_target(Way way, FileSystem& files, uint64_t size, std::shared_pt
 /// An existing image; plain or flat.
 Image recording_disk(Way way, std::shared_ptr<Storage> file, std::shared_ptr<Journal> journal);
 Image recording_disk(Way way, const std::vector<std::byte>& contents, std::shared_ptr<Journal> journal);
-
-std::vector<std::byte> contents_of(Image& image);
 
 }  // namespace varve::test
 

@@ -146,6 +146,26 @@ TEST_CASE("a piece that begins in the last unit of a full item belongs to it") {
   CHECK(runs.size() == 2);
 }
 
+TEST_CASE("no item spans more zeros than the target can do at once, of an image as of a stream") {
+  constexpr uint64_t kEnd = 5000 * kKiB + 700;
+  Cut cut = cut_to(kEnd, 4096);
+  cut.span = 64 * kKiB;
+  ScriptStream stream(kEnd, {{1000 * kKiB, 4 * kKiB}, {4096 * kKiB, 100}});
+  StreamSource from_stream(stream);
+  Image image = script_disk({{1000 * kKiB, ExtentKind::zero}, {4 * kKiB, ExtentKind::data}, {kEnd - 1004 * kKiB, ExtentKind::absent}});
+  ImageSource from_image(image);
+  for (CopySource* const source : {static_cast<CopySource*>(&from_stream), static_cast<CopySource*>(&from_image)}) {
+    source->begin(cut);
+    CopyItem item;
+    uint64_t position = 0;
+    while (source->next(item)) {
+      CHECK(item.end - item.offset <= 2 * cut.span);
+      position = item.end;
+    }
+    CHECK(position == kEnd);
+  }
+}
+
 TEST_CASE("an empty stream is zeros from end to end") {
   ScriptStream stream(5 << 20, {});
   StreamSource source(stream);

@@ -8,6 +8,7 @@
 #include "base/zero.h"
 #include "io/memory_file_system.h"
 #include "support/process.h"
+#include "support/storages.h"
 #include "support/test.h"
 #include "vmdk/images.h"
 
@@ -215,6 +216,43 @@ TEST_CASE("MEM-18, MEM-20: an entry bad in both copies is given up only on the u
   }
 }
 
+TEST_CASE("a repair that gives up data changes the CID, durably before the tables; a safe one keeps it") {
+  const auto cid_of = [](const Patient& p) {
+    Bytes bytes(512);
+    p.file()->read_at(512, bytes);
+    const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    return text.substr(text.find("\nCID=") + 5, 8);
+  };
+  Patient p;
+  const std::string cid = cid_of(p);
+  p.poke_both(600, 0xfffffff0);
+  p.poke(p.primary(5), 0);
+  CHECK(p.check(Repair::safe).repaired == 1);
+  CHECK(cid_of(p) == cid);
+
+  const auto log = std::make_shared<EventLog>();
+  RecordingFileSystem recording(p.files, log);
+  OpenOptions options;
+  options.format = "vmdk";
+  options.file_system = &recording;
+  options.access = Access::read_write;
+  Image image = Image::open("/d/a.vmdk", options);
+  CheckOptions how;
+  how.repair = Repair::all;
+  CHECK(image.check(how).repaired == 1);
+  image.close();
+  CHECK(cid_of(p) != cid);
+  const auto events = log->events();
+  REQUIRE(events.size() > 2);
+  CHECK(events[0].kind == StorageEvent::Kind::write);
+  CHECK(events[0].offset == 512);
+  CHECK(events[1].kind == StorageEvent::Kind::flush);
+  CHECK(events[2].offset > 20 * 512);
+  const std::string after = cid_of(p);
+  p.repair(Repair::all);
+  CHECK(cid_of(p) == after);
+}
+
 TEST_CASE("a directory entry that leads nowhere is repaired in either copy, its table from the other") {
   for (const bool primary : {true, false}) {
     for (const uint64_t table : {0, 1, 3}) {
@@ -234,6 +272,28 @@ TEST_CASE("a directory entry that leads nowhere is repaired in either copy, its 
         CHECK(p.check().clean());
       }
     }
+  }
+}
+
+TEST_CASE("a bad entry of a table that only one copy can find is told, and stays until the user gives it up") {
+  for (const bool primary : {true, false}) {
+    CAPTURE(primary);
+    Patient p;
+    p.poke(primary ? p.redundant(5) : p.primary(5), 0xfffffff0);
+    p.poke(primary ? p.gd : p.rgd, 0xfffffff0);
+    p.disk.erase(5);
+    CHECK(p.check().damages == 2);
+    CHECK(p.repair(Repair::safe).damages == 1);
+    OpenOptions options;
+    options.format = "vmdk";
+    options.file_system = &p.files;
+    Image image = Image::open("/d/a.vmdk", options);
+    Bytes grain(kGrain);
+    CHECK_ERRC(image.read_at(5 * kGrain, grain), Errc::corrupt);
+    const CheckReport all = p.repair(Repair::all);
+    CHECK(all.damages == 0);
+    CHECK(messages(all).find("grain 5 lies outside the file; given up") != std::string::npos);
+    CHECK((p.contents() == p.disk));
   }
 }
 
@@ -289,6 +349,17 @@ TEST_CASE("an unclean flag is a note; a safe repair clears it when all else is r
   CHECK(p.check(Repair::all).damages == 0);
   CHECK(p.check(Repair::safe).damages == 0);
   CHECK(p.number(72, 1) == 0);
+}
+
+TEST_CASE("the unclean flag stays as long as something is left that only an unclean end excuses") {
+  Patient p;
+  p.poke(72, 1, 1);
+  p.poke(p.gd, 0);
+  p.poke(64, 22, 8);  // the overhead ends before the tables: where this one has to be can't be told
+  CHECK(p.check().damages == 0);
+  CHECK(p.repair(Repair::all).damages == 0);
+  CHECK(p.number(72, 1) == 1);
+  CHECK((p.contents() == p.disk));
 }
 
 TEST_CASE("copies that differ after a crash are a note, and a safe repair makes them equal") {

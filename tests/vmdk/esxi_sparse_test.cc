@@ -103,6 +103,41 @@ TEST_CASE("two entries of a COWD extent that share a grain are damage") {
   CHECK(image.check().damages == 1);
 }
 
+TEST_CASE("MEM-18: a COWD grain that lies on a table or on the directory is corrupt, and takes no neighbour along") {
+  std::map<uint64_t, Bytes> grains;
+  for (const uint64_t number : {0, 1, 2, 4096}) grains[number] = pattern(512, static_cast<unsigned>(number));
+  const Bytes good = cowd_image(8192, grains);
+  const uint64_t second = get(good, 2048 + 4, 4);
+  // Grain 3 would continue the run of the first three: right behind them lies the second table.
+  REQUIRE(get(good, get(good, 2048, 4) * 512 + 2 * 4, 4) + 1 == second);
+  for (const uint64_t sector : {uint64_t{4}, get(good, 2048, 4), get(good, 2048, 4) + 31, second, second + 31}) {
+    CAPTURE(sector);
+    Bytes bad = good;
+    put(bad, get(good, 2048, 4) * 512 + 3 * 4, sector, 4);
+    MemoryFileSystem files;
+    Image image = open(files, bad);
+    Bytes out(512);
+    CHECK_ERRC(image.read_at(3 * 512, out), Errc::corrupt);
+    Bytes before(3 * 512);
+    CHECK_NOTHROW(image.read_at(0, before));
+    Bytes together(4 * 512);
+    CHECK_ERRC(image.read_at(0, together), Errc::corrupt);
+    CHECK(image.check().damages == 1);
+  }
+}
+
+TEST_CASE("MEM-18: COWD tables that lie on each other, on the header or on the directory are damage") {
+  const Bytes good = cowd_image(8192, {{0, pattern(512, 1)}, {4096, pattern(512, 2)}});
+  for (const uint64_t sector : {uint64_t{3}, uint64_t{4}, get(good, 2048, 4), get(good, 2048, 4) + 31}) {
+    CAPTURE(sector);
+    Bytes bad = good;
+    put(bad, 2048 + 4, sector, 4);
+    MemoryFileSystem files;
+    Image image = open(files, bad);
+    CHECK(image.check().damages >= 1);
+  }
+}
+
 SeSparse some_sesparse() {
   SeSparse s;
   s.sectors = 8 * 5000;
@@ -180,6 +215,80 @@ TEST_CASE("what is not known of a seSparse header is refused") {
     put(bad, row.offset, row.value, 8);
     CHECK_ERRC(open(files, bad), row.code);
   }
+}
+
+TEST_CASE("MEM-17: seSparse areas that lie on each other, or on the header, are refused") {
+  const Bytes good = sesparse_image(some_sesparse());
+  for (unsigned area = 0; area < 8; ++area) {
+    for (unsigned other = 0; other < 8; ++other) {
+      if (area == other) continue;
+      CAPTURE(area);
+      CAPTURE(other);
+      const uint64_t last = get(good, 80 + 16 * other, 8) + get(good, 88 + 16 * other, 8) - 1;
+      for (const uint64_t sector : {get(good, 80 + 16 * other, 8), last}) {
+        Bytes bad = good;
+        put(bad, 80 + 16 * area, sector, 8);
+        MemoryFileSystem files;
+        CHECK_ERRC(open(files, bad), Errc::corrupt);
+      }
+    }
+    Bytes bad = good;
+    put(bad, 80 + 16 * area, 0, 8);
+    MemoryFileSystem files;
+    CHECK_ERRC(open(files, bad), Errc::corrupt);
+    put(bad, 80 + 16 * area, UINT64_MAX - 1, 8);
+    CHECK_ERRC(open(files, bad), Errc::corrupt);
+  }
+}
+
+TEST_CASE("a seSparse header of a newer host, with 0x200 in a reserved field, is read") {
+  Bytes bytes = sesparse_image(some_sesparse());
+  MemoryFileSystem files;
+  const Bytes before = [&] {
+    Image image = open(files, bytes);
+    return read_all(image);
+  }();
+  put(bytes, 48, 0x200, 8);
+  Image image = open(files, bytes);
+  CHECK((read_all(image) == before));
+  put(bytes, 56, 0x200, 8);
+  CHECK_ERRC(open(files, bytes), Errc::unsupported);
+}
+
+TEST_CASE("seSparse areas that are not used may be absent") {
+  for (const unsigned area : {1, 2, 5, 6}) {
+    Bytes bytes = sesparse_image(some_sesparse());
+    put(bytes, 80 + 16 * area, 0, 8);
+    put(bytes, 88 + 16 * area, 0, 8);
+    MemoryFileSystem files;
+    CHECK(open(files, bytes).check().clean());
+  }
+}
+
+TEST_CASE("MEM-18: a seSparse grain that lies on an area behind the grains' is corrupt") {
+  const SeSparse s = some_sesparse();
+  Bytes bytes = sesparse_image(s);
+  const uint64_t grains = get(bytes, 192, 8);
+  const uint64_t number = s.sectors / 8;  // the first one behind the grains' area
+  put(bytes, 176, grains + s.sectors, 8);
+  bytes.resize((grains + s.sectors + 8) * 512);
+  put(bytes, 16 * 512 + 8 * 8, uint64_t{3} << 60 | (number & 0xfff) << 48 | number >> 12, 8);
+  MemoryFileSystem files;
+  Image image = open(files, bytes);
+  Bytes out(4096);
+  CHECK_ERRC(image.read_at(8 * 4096, out), Errc::corrupt);
+  CHECK(image.check().damages == 1);
+}
+
+TEST_CASE("MEM-19: two seSparse grains in one place, and two tables in one place, are damage") {
+  const Bytes good = sesparse_image(some_sesparse());
+  MemoryFileSystem files;
+  Bytes bad = good;
+  put(bad, 16 * 512 + 8 * 8, get(good, 16 * 512, 8), 8);
+  CHECK(open(files, bad).check().damages == 1);
+  bad = good;
+  put(bad, 4096 + 8, get(good, 4096, 8), 8);
+  CHECK(open(files, bad).check().damages >= 1);
 }
 
 TEST_CASE("MEM-16: every kind of seSparse entry is decoded, and only the known ones") {

@@ -78,14 +78,18 @@ Bytes sesparse_image(const SeSparse& what) {
   constexpr uint64_t kDirectory = 8;
   const uint64_t tables = (what.sectors + 8 * 4096 - 1) / (8 * 4096);
   const uint64_t first_table = kDirectory + 8;
-  const uint64_t first_grain = first_table + tables * 64;
+  const uint64_t bitmap = first_table + tables * 64;
+  const uint64_t backmap = bitmap + 8;
+  const uint64_t first_grain = backmap + 8;
   Bytes out(first_grain * 512);
   put(out, 0, 0xcafebabe, 8);
   put(out, 8, 0x200000001, 8);
   put(out, 16, what.sectors, 8);
   put(out, 24, 8, 8);
   put(out, 32, 64, 8);
-  const uint64_t areas[8][2] = {{1, 1}, {2, 2}, {4, 4}, {kDirectory, 8}, {first_table, tables * 64}, {0, 0}, {0, 0}, {first_grain, 0}};
+  // As ESXi lays them out; the grains' area reaches as far as it may grow.
+  const uint64_t areas[8][2] = {
+      {1, 1}, {2, 2}, {4, 4}, {kDirectory, 8}, {first_table, tables * 64}, {bitmap, 8}, {backmap, 8}, {first_grain, what.sectors}};
   for (unsigned i = 0; i < 8; ++i) {
     put(out, 80 + 16 * i, areas[i][0], 8);
     put(out, 88 + 16 * i, areas[i][1], 8);
@@ -162,17 +166,35 @@ struct StreamBuilder {
     }
   }
 
-  /// Returns the directory's sector.
-  uint64_t put_tables(bool marked) {
-    Bytes directory(((tables * 4) + 511) / 512 * 512);
+  uint64_t directory_bytes() const { return ((tables * 4) + 511) / 512 * 512; }
+
+  /// Returns the directory.
+  Bytes put_tables(bool marked) {
+    Bytes directory(directory_bytes());
     for (uint64_t table = 0; table < tables; ++table) {
       if (marked) marker(4, 1);
       put(directory, table * 4, out.size() / 512, 4);
       for (uint64_t i = 0; i < 512; ++i) put(out, out.size(), entries[table * 512 + i], 4);
     }
-    if (marked) marker(directory.size() / 512, 2);
-    const uint64_t sector = out.size() / 512;
+    return directory;
+  }
+
+  /// Both return the directory's sector.
+  uint64_t put_directory_behind() {
+    const Bytes directory = put_tables(true);
+    marker(directory.size() / 512, 2);
     put_bytes(out, out.size(), directory);
+    return (out.size() - directory.size()) / 512;
+  }
+  uint64_t put_directory_in_front() {
+    const Bytes grains_part(out.begin() + 128 * 512, out.end());
+    constexpr uint64_t kSector = 21;
+    out.resize(kSector * 512 + (what.tables_first ? 0 : directory_bytes()));
+    const Bytes directory = put_tables(false);
+    const uint64_t sector = what.tables_first ? out.size() / 512 : kSector;
+    put_bytes(out, sector * 512, directory);
+    out.resize(128 * 512);
+    put_bytes(out, out.size(), grains_part);
     return sector;
   }
 
@@ -186,15 +208,11 @@ struct StreamBuilder {
     put_grains();
     uint64_t directory = UINT64_MAX;
     if (what.footer) {
-      const uint64_t at_end = put_tables(true);
+      const uint64_t at_end = put_directory_behind();
       marker(1, 3);
       put_bytes(out, out.size(), header(at_end));
     } else {
-      Bytes grains_part(out.begin() + 128 * 512, out.end());
-      out.resize(21 * 512);
-      directory = put_tables(false);
-      out.resize(128 * 512);
-      put_bytes(out, out.size(), grains_part);
+      directory = put_directory_in_front();
     }
     if (what.end_marker) marker(0, 0);
     put_bytes(out, 0, header(directory));

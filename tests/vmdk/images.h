@@ -42,6 +42,7 @@ struct Stream {
   uint64_t sectors = 0;
   std::map<uint64_t, Bytes> grains;  ///< by number; each of 64 KiB, the last may be shorter
   bool footer = true;                ///< false: the directory lies in front, as qemu-img and open-vmdk write it
+  bool tables_first = false;         ///< without a footer: the tables lie before their directory, as nobody writes it
   bool end_marker = true;
   bool progress_marker = false;  ///< one of type 4 before the first grain
   std::vector<uint64_t> zeros;   ///< grains with entry 1 (and flag bit 2)

@@ -1,9 +1,9 @@
 // Images that other programs wrote read the same here as there.
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <string>
 
+#include "support/bytes.h"
 #include "support/process.h"
 #include "support/test.h"
 #include "vmdk/images.h"
@@ -11,23 +11,10 @@
 namespace varve::test {
 namespace {
 
-Bytes read_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  const std::string text((std::istreambuf_iterator<char>(in)), {});
-  const ConstBytes bytes = bytes_of_text(text);
-  return {bytes.begin(), bytes.end()};
-}
-
-void must(const std::vector<std::string>& argv) {
-  const RunResult result = run(argv);
-  INFO(result.err);
-  REQUIRE(result.exit_code == 0);
-}
-
 /// What the disk holds according to qemu-img.
 Bytes as_qemu_reads(const TempDir& dir, const std::string& image) {
-  must({"qemu-img", "convert", "-f", "vmdk", "-O", "raw", image, dir / "out.raw"});
-  return read_file(dir / "out.raw");
+  must_run({"qemu-img", "convert", "-f", "vmdk", "-O", "raw", image, dir / "out.raw"});
+  return bytes_of_file(dir / "out.raw");
 }
 
 void check_same(const TempDir& dir, const std::string& path) {
@@ -45,8 +32,8 @@ void check_same(const TempDir& dir, const std::string& path) {
 }
 
 void write_patterns(const std::string& path) {
-  must({"qemu-io", "-f", "vmdk", "-c", "write -P 0x11 0 70000", "-c", "write -P 0x22 5M 3M", "-c", "write -P 0x33 20000256 512", "-c",
-        "write -z 6M 128k", "-c", "write -P 0x44 40000000 1943040", path});
+  must_run({"qemu-io", "-f", "vmdk", "-c", "write -P 0x11 0 70000", "-c", "write -P 0x22 5M 3M", "-c", "write -P 0x33 20000256 512", "-c",
+            "write -z 6M 128k", "-c", "write -P 0x44 40000000 1943040", path});
 }
 
 TEST_CASE("every subformat that qemu-io has written in place reads the same") {
@@ -55,7 +42,7 @@ TEST_CASE("every subformat that qemu-io has written in place reads the same") {
   for (const char* subformat : {"monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat"}) {
     CAPTURE(subformat);
     const TempDir dir;
-    must({"qemu-img", "create", "-q", "-f", "vmdk", "-o", "subformat=" + std::string(subformat), dir / "a.vmdk", "41943040"});
+    must_run({"qemu-img", "create", "-q", "-f", "vmdk", "-o", "subformat=" + std::string(subformat), dir / "a.vmdk", "41943040"});
     write_patterns(dir / "a.vmdk");
     check_same(dir, dir / "a.vmdk");
   }
@@ -65,7 +52,7 @@ TEST_CASE("zeroed grains that qemu-io has written read as zeros") {
   NEED_TOOL("qemu-img");
   NEED_TOOL("qemu-io");
   const TempDir dir;
-  must({"qemu-img", "create", "-q", "-f", "vmdk", "-o", "zeroed_grain=on", dir / "a.vmdk", "41943040"});
+  must_run({"qemu-img", "create", "-q", "-f", "vmdk", "-o", "zeroed_grain=on", dir / "a.vmdk", "41943040"});
   write_patterns(dir / "a.vmdk");
   check_same(dir, dir / "a.vmdk");
 }
@@ -79,12 +66,12 @@ TEST_CASE("every subformat that qemu-img convert writes reads the same, also at 
     const Bytes some = pattern(300000, 4);
     std::copy(some.begin(), some.end(), disk.begin() + 65000);
     std::copy(some.begin(), some.end(), disk.end() - 300000);
-    std::ofstream(raw, std::ios::binary).write(reinterpret_cast<const char*>(disk.data()), static_cast<std::streamsize>(disk.size()));
+    write_file(raw, disk);
     for (const char* subformat : {"monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "streamOptimized"}) {
       CAPTURE(subformat);
       CAPTURE(size);
       const std::string path = dir / (std::string(subformat) + std::to_string(size) + ".vmdk");
-      must({"qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=" + std::string(subformat), raw, path});
+      must_run({"qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=" + std::string(subformat), raw, path});
       check_same(dir, path);
     }
   }
@@ -94,10 +81,10 @@ TEST_CASE("a child that qemu-img has made reads through to its parent") {
   NEED_TOOL("qemu-img");
   NEED_TOOL("qemu-io");
   const TempDir dir;
-  must({"qemu-img", "create", "-q", "-f", "vmdk", dir / "base.vmdk", "41943040"});
+  must_run({"qemu-img", "create", "-q", "-f", "vmdk", dir / "base.vmdk", "41943040"});
   write_patterns(dir / "base.vmdk");
-  must({"qemu-img", "create", "-q", "-f", "vmdk", "-b", "base.vmdk", "-F", "vmdk", dir / "child.vmdk"});
-  must({"qemu-io", "-f", "vmdk", "-c", "write -P 0x55 1000000 100000", dir / "child.vmdk"});
+  must_run({"qemu-img", "create", "-q", "-f", "vmdk", "-b", "base.vmdk", "-F", "vmdk", dir / "child.vmdk"});
+  must_run({"qemu-io", "-f", "vmdk", "-c", "write -P 0x55 1000000 100000", dir / "child.vmdk"});
   check_same(dir, dir / "child.vmdk");
 }
 
@@ -109,7 +96,7 @@ TEST_CASE("the stream that ESXi has written has its size, its data at both ends 
   NEED_TOOL("bunzip2");
   const TempDir dir;
   std::filesystem::copy_file(packed, dir / "sample.vmdk.bz2");
-  must({"bunzip2", dir / "sample.vmdk.bz2"});
+  must_run({"bunzip2", dir / "sample.vmdk.bz2"});
   OpenOptions options;
   options.format = "vmdk";
   Image image = Image::open(dir / "sample.vmdk", options);

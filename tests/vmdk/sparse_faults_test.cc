@@ -248,6 +248,21 @@ TEST_CASE("WRT-7: new tables for empty directory entries: at every moment the ch
   }
 }
 
+TEST_CASE("with one directory that can't be read an extent is still read, but not written to: growth would lose the tables it names") {
+  const auto file = make_file(8 << 20);
+  {
+    const auto extent = open_file(file);
+    extent->write_at(0, filled(kGrain, 7));
+    extent->close();
+  }
+  for (const uint64_t directory : {0, 1}) {
+    const auto plan = [&] { return std::make_shared<test::FaultPlan>(directory, test::FaultKind::io, false, test::Hit::read); };
+    SparseExtent reader(failing(file, plan()), header_of(*file), {});
+    CHECK(byte_at(reader, 0) == std::byte{7});
+    CHECK_ERRC(SparseExtent(failing(file, plan()), header_of(*file), SparseMode{.writable = true}), Errc::io);
+  }
+}
+
 TEST_CASE("a host that can't free space costs the space, not the flush") {
   const auto file = make_file(1 << 20);
   const auto plan = std::make_shared<test::FaultPlan>(0, test::FaultKind::io, true, test::Hit::punch);

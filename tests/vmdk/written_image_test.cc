@@ -7,6 +7,7 @@
 
 #include "base/endian.h"
 #include "base/random.h"
+#include "support/bytes.h"
 #include "support/process.h"
 #include "support/test.h"
 #include "varve/image.h"
@@ -67,18 +68,12 @@ void convert_to(const std::string& source, const std::string& target, const std:
 }
 
 void check_by_qemu(const std::string& image, const std::string& raw) {
-  const auto checked = run({"qemu-img", "check", "-f", "vmdk", image});
-  INFO(checked.out, checked.err);
-  CHECK(checked.exit_code == 0);
-  const auto compared = run({"qemu-img", "compare", "-f", "vmdk", "-F", "raw", image, raw});
-  INFO(compared.out, compared.err);
-  CHECK(compared.exit_code == 0);
+  test::must_run({"qemu-img", "check", "-f", "vmdk", image});
+  test::must_run({"qemu-img", "compare", "-f", "vmdk", "-F", "raw", image, raw});
 }
 
 void check_by_7zz(const test::TempDir& dir, const std::string& image, const std::string& raw) {
-  const auto extracted = run({"sh", "-c", "7zz x -tvmdk -so \"$1\" >\"$2\" && cmp \"$2\" \"$3\"", "sh", image, dir / "extracted", raw});
-  INFO(extracted.out, extracted.err);
-  CHECK(extracted.exit_code == 0);
+  test::must_run({"sh", "-c", "7zz x -tvmdk -so \"$1\" >\"$2\" && cmp \"$2\" \"$3\"", "sh", image, dir / "extracted", raw});
 }
 
 Image open_for_writing(const std::string& path) {
@@ -91,13 +86,6 @@ Image open_for_writing(const std::string& path) {
 
 /// Closed and destroyed: its locks are gone.
 void finish(Image image) { image.close(); }
-
-std::vector<std::byte> file_bytes(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  const std::string text((std::istreambuf_iterator<char>(file)), {});
-  const auto bytes = std::as_bytes(std::span(text));
-  return {bytes.begin(), bytes.end()};
-}
 
 TEST_CASE("every subformat converted from raw reads the same in qemu-img and 7zz, at sizes that are odd or whole") {
   NEED_TOOL("qemu-img");
@@ -167,8 +155,7 @@ TEST_CASE("random writes, zeros and discards in place read the same in qemu-img 
         if (i % 30 == 0) image.flush();
       }
       finish(std::move(image));
-      std::ofstream(dir / "disk.raw", std::ios::binary)
-          .write(reinterpret_cast<const char*>(shadow.data()), static_cast<std::streamsize>(shadow.size()));
+      test::write_file(dir / "disk.raw", shadow);
       check_by_qemu(dir / "disk.vmdk", dir / "disk.raw");
     }
   }
@@ -187,7 +174,7 @@ TEST_CASE("a delta names its parent so that qemu-img reads the merged disk, and 
     how.parent = "base.vmdk";
     Image::create(dir / "child.vmdk", "vmdk", std::nullopt, how).close();
     check_by_qemu(dir / "child.vmdk", dir / "base.raw");
-    std::vector<std::byte> shadow = file_bytes(dir / "base.raw");
+    std::vector<std::byte> shadow = test::bytes_of_file(dir / "base.raw");
     Image image = open_for_writing(dir / "child.vmdk");
     CHECK(image.size() == size);
     const std::vector<std::byte> data(1000, std::byte{0x5a});
@@ -198,8 +185,7 @@ TEST_CASE("a delta names its parent so that qemu-img reads the merged disk, and 
     image.write_at((2 << 20) + 5, data);
     std::copy(data.begin(), data.end(), shadow.begin() + (2 << 20) + 5);
     finish(std::move(image));
-    std::ofstream(dir / "merged.raw", std::ios::binary)
-        .write(reinterpret_cast<const char*>(shadow.data()), static_cast<std::streamsize>(shadow.size()));
+    test::write_file(dir / "merged.raw", shadow);
     check_by_qemu(dir / "child.vmdk", dir / "merged.raw");
   }
 }
@@ -232,18 +218,18 @@ TEST_CASE("MEM-19: a write that is refused leaves every byte of the image as it 
   made.write_at(0, std::vector<std::byte>(4 << 16, std::byte{1}));
   finish(std::move(made));
   std::fstream file(dir / "x.vmdk", std::ios::binary | std::ios::in | std::ios::out);
-  const auto before_edit = file_bytes(dir / "x.vmdk");
+  const auto before_edit = test::bytes_of_file(dir / "x.vmdk");
   const auto header = vmdk::parse_sparse_header(before_edit, before_edit.size(), Limits{});
   // The second grain shares the place of the first.
   const uint64_t table = uint64_t{load<le32>(before_edit, header.gd_sector * 512)} * 512;
   file.seekp(static_cast<std::streamoff>(table + 4));
   file.write(reinterpret_cast<const char*>(before_edit.data() + table), 4);
   file.close();
-  const auto before = file_bytes(dir / "x.vmdk");
+  const auto before = test::bytes_of_file(dir / "x.vmdk");
   Image image = open_for_writing(dir / "x.vmdk");
   CHECK_ERRC(image.write_at(300000, std::vector<std::byte>(512)), Errc::corrupt);
   finish(std::move(image));
-  CHECK(file_bytes(dir / "x.vmdk") == before);
+  CHECK(test::bytes_of_file(dir / "x.vmdk") == before);
 }
 
 TEST_CASE("what a subformat can't do is refused before anything changes") {
@@ -255,14 +241,14 @@ TEST_CASE("what a subformat can't do is refused before anything changes") {
     how.options = parse_options(options);
     how.force = true;
     Image::create(path, "vmdk", size, how).close();
-    const auto before = file_bytes(path);
+    const auto before = test::bytes_of_file(path);
     {
       Image image = open_for_writing(path);
       call(image);
       image.close();
       CHECK(image.size() == size);
     }
-    CHECK(file_bytes(path) == before);
+    CHECK(test::bytes_of_file(path) == before);
   };
   const auto shrink = [](Image& image) { CHECK_ERRC(image.resize(1 << 20), Errc::unsupported); };
   const auto write = [](Image& image) { CHECK_ERRC(image.write_at(0, std::vector<std::byte>(512)), Errc::unsupported); };
@@ -282,7 +268,7 @@ TEST_CASE("a child that is open without its parent is not written to: what a gra
   CreateOptions how;
   how.parent = "base.vmdk";
   Image::create(dir / "child.vmdk", "vmdk", std::nullopt, how).close();
-  const auto before = file_bytes(dir / "child.vmdk");
+  const auto before = test::bytes_of_file(dir / "child.vmdk");
   OpenOptions alone;
   alone.format = "vmdk";
   alone.access = Access::read_write;
@@ -292,7 +278,7 @@ TEST_CASE("a child that is open without its parent is not written to: what a gra
   CHECK_ERRC(child.zero(0, 512), Errc::invalid_argument);
   CHECK_ERRC(child.resize(2 << 20), Errc::invalid_argument);
   finish(std::move(child));
-  CHECK(file_bytes(dir / "child.vmdk") == before);
+  CHECK(test::bytes_of_file(dir / "child.vmdk") == before);
 }
 
 TEST_CASE("what can't be made is refused before anything is") {
@@ -327,19 +313,23 @@ TEST_CASE("a disk of odd size is rounded up to a sector, with a warning") {
 
 TEST_CASE("growing every subformat that can is seen by qemu-img") {
   NEED_TOOL("qemu-img");
-  for (const std::string options : {"", "subformat=monolithicFlat", "subformat=vmfs"}) {
-    CAPTURE(options);
-    const test::TempDir dir;
-    const uint64_t size = uint64_t{3} << 20;
-    write_raw(dir / "disk.raw", size, 9);
-    convert_to(dir / "disk.raw", dir / "disk.vmdk", options);
-    for (const uint64_t larger : {(uint64_t{5} << 20) + 512, uint64_t{200} << 20}) {
-      Image image = open_for_writing(dir / "disk.vmdk");
-      image.resize(larger);
-      CHECK(image.size() == larger);
-      finish(std::move(image));
-      run({"truncate", "-s", std::to_string(larger), dir / "disk.raw"});
-      check_by_qemu(dir / "disk.vmdk", dir / "disk.raw");
+  // A long name makes a text of more than a sector, with room for what grows.
+  for (const std::string& name : {std::string("disk"), std::string(200, 'n')}) {
+    for (const std::string options : {"", "subformat=monolithicFlat", "subformat=vmfs"}) {
+      CAPTURE(options);
+      const test::TempDir dir;
+      const uint64_t size = uint64_t{3} << 20;
+      const std::string disk = dir / (name + ".vmdk");
+      write_raw(dir / "disk.raw", size, 9);
+      convert_to(dir / "disk.raw", disk, options);
+      for (const uint64_t larger : {(uint64_t{5} << 20) + 512, uint64_t{200} << 20}) {
+        Image image = open_for_writing(disk);
+        image.resize(larger);
+        CHECK(image.size() == larger);
+        finish(std::move(image));
+        run({"truncate", "-s", std::to_string(larger), dir / "disk.raw"});
+        check_by_qemu(disk, dir / "disk.raw");
+      }
     }
   }
 }

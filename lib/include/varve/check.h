@@ -22,7 +22,7 @@ enum class Repair : uint8_t {
 struct CheckOptions {
   bool data = false;  ///< also read, verify and decode everything that is stored
   Repair repair = Repair::none;
-  ProgressFn progress = {};
+  ProgressFn progress = {};  ///< of what `data` reads; never called without it
   const CancelToken* cancel = nullptr;
 };
 
@@ -37,10 +37,10 @@ std::string_view severity_name(Severity severity) noexcept;
 
 struct Finding {
   Severity severity = Severity::damage;
-  std::string message;                  ///< one line
-  std::optional<uint64_t> file_offset;  ///< bytes
+  std::string message;                  ///< one line; what it quotes from the image is not escaped
+  std::optional<uint64_t> file_offset;  ///< bytes, in the file that it is about
   std::optional<uint64_t> disk_offset;  ///< bytes; what part of the disk it concerns
-  uint64_t disk_length = 0;
+  uint64_t disk_length = 0;             ///< bytes; 0 without disk_offset
   bool repaired = false;
 };
 
@@ -55,6 +55,8 @@ struct CheckReport {
   uint64_t leaked_bytes = 0;     ///< unrepaired
   uint64_t allocated_bytes = 0;  ///< of data, as stored
 
+  /// Counts the finding: as repaired if it is, else by its severity, a note not at all. Keeps it while there are fewer than kMaxFindings.
+  /// leaked_bytes and allocated_bytes are left to the caller. Not thread-safe.
   void add(Finding finding);
   bool clean() const { return damages == 0 && leaks == 0; }
 };

@@ -31,7 +31,8 @@ enum class Errc : int {
 std::string_view errc_name(Errc code) noexcept;
 
 /// A failure: a code to decide upon and one line to show. `what()` reads
-/// "PATH: MESSAGE (WHERE): HINT", each part only if it is known.
+/// "PATH: MESSAGE: CAUSE (WHERE): HINT", each part only if it is known, as escape_text() (varve/text.h) shows it. The single parts are as
+/// they came: paths and what a message quotes from an image may hold any bytes.
 ///
 /// Build it where the fault is seen and add what is known by then; an outer layer may add the path:
 ///

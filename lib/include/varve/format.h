@@ -51,6 +51,8 @@ struct FormatInfo {
 /// Creation options as `name=value`, validated by the driver's table when used.
 using OptionMap = std::map<std::string, std::string, std::less<>>;
 
+// A FormatInfo, and all that it points to, never changes and lives as long as the program. All functions may be called from any thread.
+
 /// All formats of this build, in a fixed order.
 std::vector<const FormatInfo*> formats();
 
@@ -60,7 +62,8 @@ const FormatInfo& format_named(std::string_view name);
 /// The format whose extension the path bears; nullptr if none does.
 const FormatInfo* format_of_path(std::string_view path);
 
-/// Parses "k=v,k=v"; a doubled comma stands for a comma in a value. Throws Errc::invalid_argument.
+/// Parses "k=v,k=v"; a doubled comma stands for a comma in a value. Whether a format has such options is not looked at. Throws
+/// Errc::invalid_argument for what is no k=v and for a k that comes twice.
 OptionMap parse_options(std::string_view text);
 
 }  // namespace varve

@@ -33,36 +33,45 @@ enum class References : uint8_t {
 
 enum class Access : uint8_t { read_only, read_write };
 
-/// Called with one line for each thing worth knowing that does not stop the work. May be called from several threads, one at a time.
+/// Called with one line for each thing worth knowing that does not stop the work. May be called from several threads, one at a time, as
+/// long as the image lives. Must not throw and must not use the image. Strings from the image stand in the line as they are: see
+/// escape_text() (varve/text.h).
 using WarningFn = std::function<void(const std::string&)>;
 
+/// All but file_system and random is copied.
 struct OpenOptions {
   Access access = Access::read_only;
   std::string format;         ///< empty: probe, which opening for writing refuses unless a guest could not have forged the signature
   bool ignore_locks = false;  ///< read an image that another program is writing; only with read_only
   References references = References::inside;
-  std::string parent;  ///< a path that replaces the image's own reference to its parent
-  bool ignore_parent =
-      false;            ///< read this layer alone: what it does not hold reads as zeros; a layer that has a parent isn't written to then
+  /// A path that replaces the image's own reference to its parent, whatever `references` says; that parent's own references are held
+  /// against `references` again. It must have the identity that the image expects.
+  std::string parent;
+  /// Read this layer alone: what it does not hold reads as zeros. A layer that has a parent is not written to then.
+  bool ignore_parent = false;
   bool durable = true;  ///< false: flush() does not reach the medium (`--sync=none`)
-  Limits limits;
+  Limits limits;        ///< of each layer of the chain
   WarningFn warn;
   FileSystem* file_system = nullptr;  ///< the host's if null; must outlive the image
   RandomSource* random = nullptr;     ///< of new identifiers; the system's if null; must outlive the image
 };
 
+/// All but file_system and random is copied.
 struct CreateOptions {
   OptionMap options;             ///< of the format
-  bool force = false;            ///< replace an existing file
-  std::optional<uint32_t> mode;  ///< permission bits of the new file; default 0666 less the umask
-  std::string parent;            ///< path of the parent, empty for none; stored as given
-  std::string parent_format;     ///< empty: the child's own
-  bool durable = true;
-  References references = References::inside;
-  Limits limits;
+  bool force = false;            ///< replace existing files, on close()
+  std::optional<uint32_t> mode;  ///< permission bits of the new files, 0666 by default; less the umask
+  /// The parent's path, empty for none. Stored as given; a relative one counts from the new image's directory. The parent is opened for
+  /// reading, with a shared lock, until the new image is destroyed: on the user's word, whatever its name. A warning says if its name
+  /// is one that References::inside will refuse.
+  std::string parent;
+  std::string parent_format;                   ///< empty: the child's own; never probed
+  bool durable = true;                         ///< false: close() does not wait until the image is on the medium
+  References references = References::inside;  ///< for the files that the parent names
+  Limits limits;                               ///< of the new disk, and of each layer of its parents
   WarningFn warn;
-  FileSystem* file_system = nullptr;
-  RandomSource* random = nullptr;
+  FileSystem* file_system = nullptr;  ///< the host's if null; must outlive the image
+  RandomSource* random = nullptr;     ///< of new identifiers; the system's if null; must outlive the image
 };
 
 using InfoValue = std::variant<bool, uint64_t, std::string>;
@@ -76,60 +85,85 @@ struct ParentInfo {
 
 struct ImageInfo {
   std::string format;
-  std::string path;
-  uint64_t virtual_size = 0;
-  std::optional<uint64_t> allocated_bytes;  ///< what the files take on the host
-  uint32_t cluster_size = 0;                ///< the unit of allocation, 0 if there is none
-  std::vector<std::string> files;           ///< what the layer consists of, the named file first
+  std::string path;                         ///< as given, or as it was found from its child
+  uint64_t virtual_size = 0;                ///< bytes of the disk
+  std::optional<uint64_t> allocated_bytes;  ///< bytes that all files of the layer take on the host; nullopt if not known
+  uint32_t cluster_size = 0;                ///< the unit of allocation, bytes; 0 if there is none
+  std::vector<std::string> files;           ///< paths of what the layer consists of, the named file first
   std::optional<ParentInfo> parent;
   bool encrypted = false;
   std::vector<std::pair<std::string, InfoValue>> details;  ///< the format's own, keys are stable
-  std::vector<std::string> warnings;
+  std::vector<std::string> warnings;                       ///< the first 100 that the layer has given so far
 };
 
 /// An open disk: one layer and, unless told otherwise, the chain of its parents. Reads and writes may come from many
-/// threads; the rest of the calls (close, resize, check) must not overlap with any other. Offsets and lengths
-/// are bytes and need no alignment. Every call checks its range and its right to write once, here.
+/// threads; the rest of the calls (close, abort, resize, check) must not overlap with any other. Offsets and lengths
+/// are bytes and need no alignment. Every call checks its range and its right to write once, here. Of an image that was moved
+/// from nothing may be called but destruction and assignment.
 ///
-/// After a flush that failed the image can no longer be written: only closing and opening it anew tells what is on the medium.
+/// Whatever looks at the image's files throws corrupt, unsupported or limit for what stands in them, io for what the host does, and
+/// permission for what the image itself forbids to read. Whatever changes the image throws, besides:
+/// - permission if it is open for reading only, or closed;
+/// - io, once a flush, a repair or a created image's close() has failed: what is on the medium is not known then, and only opening or
+///   making it anew can tell;
+/// - invalid_argument if it was opened with ignore_parent and has a parent (but not for discard and repair);
+/// - no_space if the host is full; limit if the format cannot hold more.
+/// A write that fails may have changed any part of its range and nothing else.
 ///
 /// close() makes everything durable, publishes a created image under its name and reports errors. Destroying an image
-/// that was not closed gives up: a created one leaves nothing behind, an opened one keeps what was flushed.
+/// that was not closed gives up: a created one leaves nothing behind, an opened one keeps what was flushed. Files and their locks
+/// are let go on destruction only.
 class Image {
  public:
+  /// Throws not_found, permission (of the host, or a reference that is refused), locked, io; invalid_argument if the format is not known,
+  /// ambiguous, or must be named before writing, and if `path` is no file or block device; corrupt, also for a wrong parent.
   static Image open(const std::string& path, const OpenOptions& options = {});
-  /// Opens an image that lies in `storage`; references to other files are refused.
+  /// Opens an image that lies in `storage`, which it shares and takes no lock on. The files that it names are refused with permission,
+  /// whatever options.references says; only options.parent is opened, from options.file_system. options.ignore_locks and
+  /// options.durable do not apply to `storage`.
   static Image open(std::shared_ptr<Storage> storage, const OpenOptions& options = {});
-  /// A new image of `size` bytes; with a parent, size may be nullopt for the parent's. It appears under `path` on close().
+  /// A new image of `size` bytes; with a parent, size may be nullopt for the parent's. It appears under `path` on close(), with all
+  /// further files of the format beside it; until then it is used like an opened one, as far as the format allows. Throws
+  /// invalid_argument for options, sizes and names that make no sense, unsupported, limit, what the host refuses, for the parent
+  /// what open() does, and exists if the name is taken and may not be replaced: here or, if it was taken meanwhile, on close().
   static Image create(const std::string& path, std::string_view format, std::optional<uint64_t> size, const CreateOptions& options = {});
 
   Image(Image&&) noexcept;
   Image& operator=(Image&&) noexcept;
   ~Image();
 
-  uint64_t size() const;
-  bool writable() const;
-  const FormatInfo& format() const;
+  uint64_t size() const;                 ///< of the disk, bytes
+  bool writable() const;                 ///< created, or opened for writing; also after a failed flush and after close()
+  const FormatInfo& format() const;      ///< lives as long as the program
   ImageInfo info() const;                ///< of this layer
   std::vector<ImageInfo> chain() const;  ///< this layer first
 
+  /// Fills all of `out`. Throws invalid_argument if the range leaves the disk, as do all calls with a range.
   void read_at(uint64_t offset, MutableBytes out);
+  /// Overlapping writes of several threads leave either's bytes. Throws unsupported where the format is not written in place.
   void write_at(uint64_t offset, ConstBytes data);
   /// The range reads as zeros afterwards, whatever the parent holds. Takes no space where the format can say so.
   void zero(uint64_t offset, uint64_t length);
-  /// The contents of the range no longer matter. They read as before or as zeros, never as the parent's.
+  /// The contents of the range no longer matter. They read as before or as zeros, never as the parent's. A format may do nothing.
   void discard(uint64_t offset, uint64_t length);
+  /// On return all earlier writes survive a power cut (of an opened image; a created one has no name yet). Nothing to do, and no
+  /// error, where the image is open for reading only.
   void flush();
-  /// Grows with zeros, or shrinks. Errc::unsupported where the format can't.
+  /// Grows with zeros, or shrinks; bytes. Throws unsupported where the format can't, limit beyond Limits::virtual_size.
   void resize(uint64_t size);
 
   /// The run that begins at `offset` (< size()), over the chain and merged as far as is cheap: the next run may be of the same kind.
   Extent extent_at(uint64_t offset);
 
-  /// Looks at the whole structure of this layer; repairs need an image that was opened for writing.
+  /// Looks at the whole structure of this layer. What is wrong with it is a finding and not an error. Throws unsupported where the format
+  /// has nothing to check, cancelled, permission for a repair of an image that is not open for writing.
   CheckReport check(const CheckOptions& options = {});
 
+  /// If it throws, nothing of a created image has got its name (what CreateOptions::force has replaced by then may be gone); the
+  /// image can only be destroyed then. Afterwards the disk still reads, but whatever would change it throws permission. A second
+  /// close(), or one after abort(), does nothing.
   void close();
+  /// Gives up as destruction does. Only destruction, close() and abort() may follow.
   void abort() noexcept;
 
   /// For the operations of the library.

@@ -8,15 +8,17 @@
 namespace varve {
 
 /// Every count and size that an image names is held against these before anything is allocated or looped over;
-/// more is Errc::limit. Besides, no table may be larger than the file that it lies in.
+/// more is Errc::limit. Besides, no table may be larger than the file that it lies in. Each layer of a chain has these limits anew.
 struct Limits {
-  uint64_t virtual_size = uint64_t{1} << 62;     ///< bytes of the disk
-  uint64_t output_bytes = UINT64_MAX;            ///< bytes that a conversion may write
-  uint64_t metadata_bytes = uint64_t{64} << 20;  ///< of one image held in memory at once: tables, directories, caches
-  uint64_t descriptor_bytes = (uint64_t{1} << 20) - 1;
-  uint32_t descriptor_line = 4096;  ///< bytes of one line
-  uint32_t extents = 2048;          ///< files of one layer
-  uint32_t chain_depth = 32;        ///< layers, the image itself included; 256 at most
+  uint64_t virtual_size = uint64_t{1} << 62;  ///< bytes of a disk that is opened, created or resized
+  /// Bytes that convert() may write, to all files of its target together: data and structures, however often; holes are free. Only that of
+  /// its CreateOptions counts.
+  uint64_t output_bytes = UINT64_MAX;
+  uint64_t metadata_bytes = uint64_t{64} << 20;         ///< of one layer held in memory at once: tables, directories, caches
+  uint64_t descriptor_bytes = (uint64_t{1} << 20) - 1;  ///< of the text that describes a layer
+  uint32_t descriptor_line = 4096;                      ///< bytes of one line of it
+  uint32_t extents = 2048;                              ///< of one layer, with or without a file of their own
+  uint32_t chain_depth = 32;                            ///< layers, the image itself included; 256 at most
 };
 
 }  // namespace varve

@@ -13,34 +13,40 @@
 #pragma GCC visibility push(default)
 namespace varve {
 
+// All operations throw what reading and writing their images throws, and Errc::cancelled soon after their token is set. Nothing else may
+// use a target meanwhile; sources may be read.
+
 /// Common to the operations that move data.
 struct CopyOptions {
-  unsigned threads = 0;         ///< 0: as many as the host has processors
+  unsigned threads = 0;         ///< 0: as many as this process may use processors; at most 64 are used. Each holds some MiB of data
   bool target_is_zero = false;  ///< the user's word that an existing target reads as zeros: zero runs are skipped
   ProgressFn progress = {};
   const CancelToken* cancel = nullptr;
 };
 
 struct CopyReport {
-  uint64_t virtual_size = 0;
-  uint64_t data_bytes = 0;  ///< of the disk, that were neither zero nor absent in the target
+  uint64_t virtual_size = 0;  ///< of the source, bytes
+  uint64_t data_bytes = 0;    ///< of the disk, that were neither zero nor absent in the target
 };
 
-/// Copies the whole disk of `source` into `target`, which is at least as large; the rest of a larger target is
-/// zeroed. The caller closes or aborts the target. The same input gives the same output, whatever the number of threads.
+/// Copies the whole disk of `source` into `target`, which is at least as large (else Errc::invalid_argument); the rest of a larger
+/// target is zeroed. The caller closes the target or, after an error, aborts it: any part of it may have been written. The same input
+/// gives the same output, whatever the number of threads.
 CopyReport copy_image(Image& source, Image& target, const CopyOptions& options = {});
 
 struct ConvertOptions {
   std::string source_format = {};  ///< empty: probe
   std::string target_format = {};  ///< empty: from the target's extension
-  OpenOptions open = {};           ///< of the source
-  CreateOptions create = {};       ///< of the target
-  bool into_existing = false;      ///< `-n`: write into an existing image or block device
-  CopyOptions copy = {};
+  OpenOptions open = {};           ///< of the source; access and format are not looked at
+  CreateOptions create = {};       ///< of the target; its mode becomes no wider than that of the source's files
+  bool into_existing = false;      ///< `-n`: write into an existing image or block device, whose format must be given
+  CopyOptions copy = {};           ///< the token also ends the wait for standard input
 };
 
-/// `varve convert`: source and target are paths; "-" is standard input or output, for formats that stream.
-/// On any failure no target is left (unless into_existing), and the source is never changed.
+/// `varve convert`: source and target are paths; "-" is standard input or output, for formats that stream, and the format must be
+/// given. Into an existing target only references, durable, limits, warn, file_system and random of `create` count.
+/// On any failure no target is left (unless into_existing), and the source is never changed. Throws, besides what opening and creating
+/// throw, invalid_argument if a format is not known or source and target are the same file.
 CopyReport convert(const std::string& source, const std::string& target, const ConvertOptions& options = {});
 
 struct CompareResult {
@@ -51,16 +57,16 @@ struct CompareResult {
 };
 
 struct CompareOptions {
-  unsigned threads = 0;
-  bool strict = false;  ///< different sizes are a difference even if the rest is zeros
+  unsigned threads = 0;  ///< as CopyOptions::threads
+  bool strict = false;   ///< different sizes are a difference even if the rest is zeros
   ProgressFn progress = {};
   const CancelToken* cancel = nullptr;
 };
 
-/// Equal contents? Of disks of different size the longer one's rest must be zeros, as in qemu-img.
+/// Equal contents? Of disks of different size the longer one's rest must be zeros, as in qemu-img. Ends at the first difference.
 CompareResult compare(Image& a, Image& b, const CompareOptions& options = {});
 
-/// Calls `visit` for each run of the disk in order, merged to maximal runs.
+/// Calls `visit` for each run of the disk in order, merged to maximal runs, in the caller's thread. What `visit` throws ends it.
 void map(Image& image, const std::function<void(const Extent&)>& visit, const CancelToken* cancel = nullptr);
 
 }  // namespace varve

@@ -1,10 +1,11 @@
 // Images exchanged with other programs on the host's disk.
-#ifndef VARVE_TESTS_INTEROP_VMDK_EXCHANGE_H
-#define VARVE_TESTS_INTEROP_VMDK_EXCHANGE_H
+#ifndef VARVE_TESTS_INTEROP_EXCHANGE_H
+#define VARVE_TESTS_INTEROP_EXCHANGE_H
 
 #include <string>
 #include <vector>
 
+#include "support/bytes.h"
 #include "support/process.h"
 #include "support/seeds.h"
 #include "varve/ops.h"
@@ -13,10 +14,6 @@ namespace varve::test {
 
 /// Writes `size` bytes of data, zeros and holes as `rng` likes.
 void make_raw_file(const std::string& path, uint64_t size, Rng& rng);
-std::vector<std::byte> bytes_of_file(const std::string& path);
-
-/// Runs a program that must succeed; its standard output.
-std::string must_run(const std::vector<std::string>& argv);
 
 void convert_file(const std::string& from, const std::string& from_format, const std::string& to, const std::string& to_format,
                   const OptionMap& options = {});

@@ -1,9 +1,9 @@
-// Who is about to allocate which grains.
+// Who is about to allocate which blocks.
 //
-// Two writers to the same absent grain must not allocate it twice: each claims the grains that its write will allocate,
-// looks at the tables again, and lets go when its entries are stored. Writers to grains that exist claim nothing.
-#ifndef VARVE_FORMATS_VMDK_GRAIN_CLAIMS_H
-#define VARVE_FORMATS_VMDK_GRAIN_CLAIMS_H
+// Two writers to the same absent block (grain, cluster) must not allocate it twice: each claims the blocks that its write will allocate,
+// looks at the tables again, and lets go when its entries are stored. Writers to blocks that exist claim nothing.
+#ifndef VARVE_BASE_RANGE_CLAIMS_H
+#define VARVE_BASE_RANGE_CLAIMS_H
 
 #include <algorithm>
 #include <condition_variable>
@@ -11,10 +11,10 @@
 #include <list>
 #include <mutex>
 
-namespace varve::vmdk {
+namespace varve {
 
 /// Thread-safe. A thread holds one claim at a time, so claims cannot deadlock.
-class GrainClaims {
+class RangeClaims {
  private:
   struct Range {
     uint64_t first;
@@ -25,7 +25,7 @@ class GrainClaims {
   /// Held as long as it lives.
   class Claim {
    public:
-    Claim(GrainClaims& claims, uint64_t first, uint64_t count) : claims_(claims) {
+    Claim(RangeClaims& claims, uint64_t first, uint64_t count) : claims_(claims) {
       std::unique_lock lock(claims_.mutex_);
       claims_.released_.wait(lock, [&] {
         return std::none_of(claims_.held_.begin(), claims_.held_.end(),
@@ -45,7 +45,7 @@ class GrainClaims {
     Claim& operator=(const Claim&) = delete;
 
    private:
-    GrainClaims& claims_;
+    RangeClaims& claims_;
     std::list<Range>::iterator place_;
   };
 
@@ -55,6 +55,6 @@ class GrainClaims {
   std::list<Range> held_;  ///< one a thread at most
 };
 
-}  // namespace varve::vmdk
+}  // namespace varve
 
 #endif

@@ -1,9 +1,8 @@
-#include "interop/vmdk_exchange.h"
+#include "interop/exchange.h"
 
 #include <unistd.h>
 
 #include <fstream>
-#include <iterator>
 
 #include "support/pattern.h"
 #include "support/test.h"
@@ -27,22 +26,6 @@ void make_raw_file(const std::string& path, uint64_t size, Rng& rng) {
   REQUIRE(truncate(path.c_str(), static_cast<off_t>(size)) == 0);
 }
 
-std::vector<std::byte> bytes_of_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  REQUIRE_MESSAGE(in.good(), "no file " << path);
-  const std::string text{std::istreambuf_iterator<char>(in), {}};
-  const auto bytes = std::as_bytes(std::span(text));
-  return {bytes.begin(), bytes.end()};
-}
-
-std::string must_run(const std::vector<std::string>& argv) {
-  const RunResult result = run(argv);
-  std::string line;
-  for (const std::string& word : argv) line += word + " ";
-  CHECK_MESSAGE(result.exit_code == 0, line << "said: " << result.err << result.out.substr(0, 300));
-  return result.out;
-}
-
 void convert_file(const std::string& from, const std::string& from_format, const std::string& to, const std::string& to_format,
                   const OptionMap& options) {
   ConvertOptions how;
@@ -58,9 +41,7 @@ std::vector<std::byte> read_disk(const std::string& path, const std::string& for
   OpenOptions how;
   how.format = format;
   Image image = Image::open(path, how);
-  std::vector<std::byte> out(static_cast<size_t>(image.size()));
-  image.read_at(0, out);
-  return out;
+  return contents_of(image);
 }
 
 }  // namespace varve::test

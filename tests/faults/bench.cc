@@ -1,0 +1,67 @@
+#include "faults/bench.h"
+
+#include <algorithm>
+
+#include "base/zero.h"
+#include "support/seeds.h"
+#include "support/test.h"
+
+namespace varve::test {
+
+MemoryBench::MemoryBench(const FileSet& files, std::shared_ptr<FaultPlan> plan) : plan_(std::move(plan)), faulty_(memory_, plan_) {
+  for (const auto& [name, bytes] : files) {
+    const auto file = memory_.add(path(name));
+    for (size_t at = 0; at < bytes.size(); at += MemoryStorage::kPageSize) {  // what is zero stays a hole
+      const ConstBytes page = ConstBytes(bytes).subspan(at, std::min<size_t>(MemoryStorage::kPageSize, bytes.size() - at));
+      if (!is_zero(page)) file->write_at(at, page);
+    }
+    file->resize(bytes.size());
+  }
+}
+
+FileSet MemoryBench::contents() {
+  FileSet all;
+  for (const std::string& path : memory_.paths()) all.emplace(path.substr(4), memory_.find(path)->contents());
+  return all;
+}
+
+void Witness::saw(const Error& error) noexcept {
+  const size_t code = std::min(static_cast<size_t>(error.code()), lines_.size() - 1);
+  const bool first = (codes_ >> code & 1) == 0;
+  codes_ |= uint64_t{1} << code;
+  if (!first) return;
+  const std::string_view line = error.what();
+  std::copy_n(line.begin(), std::min(line.size(), lines_[code].size() - 1), lines_[code].begin());
+}
+
+std::string Witness::other_than(const std::vector<Errc>& codes) const {
+  for (size_t code = 0; code < lines_.size(); ++code) {
+    if ((codes_ >> code & 1) == 0 || std::find(codes.begin(), codes.end(), static_cast<Errc>(code)) != codes.end()) continue;
+    return lines_[code].data();
+  }
+  return {};
+}
+
+bool Attempt::carry_out() {
+  return try_to([this] { run(); });
+}
+
+std::string difference(const FileSet& before, const FileSet& now, const std::vector<std::string>& may_differ) {
+  const auto excused = [&](const std::string& name) { return std::find(may_differ.begin(), may_differ.end(), name) != may_differ.end(); };
+  for (const auto& [name, bytes] : before) {
+    if (excused(name)) continue;
+    const auto found = now.find(name);
+    if (found == now.end()) return name + " is gone";
+    if (found->second != bytes) return name + " has changed";
+  }
+  for (const auto& [name, bytes] : now)
+    if (!before.contains(name) && !excused(name)) return name + " has been left";
+  return {};
+}
+
+void report(const std::string& what, uint64_t injected, uint64_t at_least) {
+  MESSAGE(what << ": " << injected);
+  if (stride() == 1) REQUIRE(injected >= at_least);
+}
+
+}  // namespace varve::test
