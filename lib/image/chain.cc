@@ -1,6 +1,7 @@
 #include "image/chain.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "image/probe.h"
 #include "image/registry.h"
@@ -137,7 +138,13 @@ std::shared_ptr<Node> open_parent_of_new(const std::string& path, const FormatDr
     warnings.add("the parent " + options.parent +
                  " lies outside the image's directory: opening the image will need --references=any or --parent");
   }
-  return open_node(beside(path, options.parent), how);
+  try {
+    return open_node(beside(path, options.parent), how);
+  } catch (Error& error) {
+    if (error.code() == Errc::corrupt && options.parent_format.empty() && error.hint().empty())
+      std::move(error).hint("a parent is taken to have the new image's format, " + how.format + ", unless -F names another one");
+    throw;
+  }
 }
 
 }  // namespace

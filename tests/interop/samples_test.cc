@@ -15,6 +15,8 @@ namespace {
 
 constexpr const char* kVersion3Sha256 = "0859bb3397bc1d30fa979c80a289ce98bfd6c1141a64594d6f3cc8cd68218faf";
 
+constexpr const char* kHyperVSha256 = "d3d112d8dab7fd360609f7d5a7b769904b7a2a7d7b6b8c535f65a23293c05478";
+
 std::string sha256_of_disk(const std::string& path, const std::string& format) {
   OpenOptions how;
   how.format = format;
@@ -49,6 +51,27 @@ std::string unpack_sample(const std::string& name, const TempDir& dir, std::stri
   std::filesystem::copy_file(packed, dir / (name + ".bz2"));
   must_run({"bunzip2", dir / (name + ".bz2")});
   return dir / name;
+}
+
+TEST_CASE("Hyper-V's dynamic sample has its contents, and stays as it is whatever is read of it") {
+  NEED_TOOL("bunzip2");
+  const TempDir dir;
+  std::string why;
+  const std::string sample = unpack_sample("iotest-dynamic-1G.vhdx", dir, why);
+  SKIP_IF_ANY(why);
+  const std::vector<std::byte> before = bytes_of_file(sample);
+  CHECK(sha256_of_disk(sample, "vhdx") == kHyperVSha256);
+  {
+    OpenOptions how;
+    how.format = "vhdx";
+    Image image = Image::open(sample, how);
+    image.info();
+    CHECK(image.check().clean());
+    for (uint64_t at = 0; at < image.size();) at += image.extent_at(at).length;
+  }
+  convert_file(sample, "vhdx", dir / "copy.vhdx", "vhdx");
+  CHECK(sha256_of_disk(dir / "copy.vhdx", "vhdx") == kHyperVSha256);
+  CHECK(bytes_of_file(sample) == before);
 }
 
 TEST_CASE("ESXi's streamOptimized sample has its contents, also through every subformat that we write and back") {

@@ -13,6 +13,12 @@ ImageConfig vmdk(const std::string& name, uint64_t size, OptionMap options, std:
   return {"vmdk " + name, "vmdk", std::move(options), size, parent_size};
 }
 
+ImageConfig vhdx(const std::string& name, uint64_t size, OptionMap options, std::optional<uint64_t> parent_size = std::nullopt) {
+  const auto sector = options.find("logical_sector_size");
+  const uint64_t unit = sector == options.end() ? 512 : std::stoull(sector->second);
+  return {"vhdx " + name, "vhdx", std::move(options), size, parent_size, unit};
+}
+
 std::vector<ImageConfig> make_configs() {
   const uint64_t odd = 3 * kMiB + 5 * 512;
   return {
@@ -37,6 +43,13 @@ std::vector<ImageConfig> make_configs() {
       vmdk("twoGbMaxExtentSparse delta", odd, {{"subformat", "twoGbMaxExtentSparse"}}, odd),
       vmdk("twoGbMaxExtentFlat", odd, {{"subformat", "twoGbMaxExtentFlat"}}),
       vmdk("vmfs", odd, {{"subformat", "vmfs"}}),
+      vhdx("dynamic", odd, {{"block_size", "1M"}}),
+      vhdx("dynamic, one sector", 512, {}),
+      vhdx("dynamic, 4096-byte sectors", 4 * kMiB, {{"block_size", "2M"}, {"logical_sector_size", "4096"}}),
+      vhdx("fixed", odd, {{"subformat", "fixed"}, {"block_size", "1M"}}),
+      vhdx("differencing", odd, {{"block_size", "1M"}}, odd),
+      vhdx("differencing, 4096-byte sectors, over a shorter parent", 4 * kMiB, {{"block_size", "1M"}, {"logical_sector_size", "4096"}},
+           kMiB + 4096),
   };
 }
 
