@@ -6,6 +6,7 @@
 #include "codec/zstd.h"
 #include "io/memory_file_system.h"
 #include "varve/ops.h"
+#include "vhdx_seeds.h"
 #include "vmdk/images.h"
 
 namespace varve::fuzz {
@@ -131,6 +132,18 @@ std::vector<Seed> extent_sets() {
                    65);
 }
 
+/// Each once alone and once over its parent (vhdx_ops.cc).
+std::vector<Seed> vhdx_scripts() {
+  std::vector<Seed> alone = with_tail(vhdx_images(), 200);
+  std::vector<Seed> over_parent = alone;
+  for (Seed& seed : over_parent) {
+    seed.name += "-over-parent";
+    seed.bytes.back() ^= 1;
+  }
+  alone.insert(alone.end(), over_parent.begin(), over_parent.end());
+  return alone;
+}
+
 /// Numbers of every size.
 std::vector<Seed> number_strings(size_t count, size_t length) {
   std::vector<Seed> out;
@@ -168,6 +181,9 @@ std::vector<Seed> seeds_of(std::string_view target) {
   if (target == "vmdk_files") return number_strings(8, 300);
   if (target == "vmdk_ops") return with_tail(vmdk_images(), 200);
   if (target == "vmdk_descriptor") return descriptors();
+  if (target == "vhdx_ops") return vhdx_scripts();
+  if (target == "vhdx_locator") return vhdx_locators();
+  if (target.starts_with("vhdx_")) return vhdx_images();
   if (target == "deflate") return frames(false);
   if (target == "zstd") return frames(true);
   return with_tail({{"numbers", {}}, {"more", {3, 1, 4, 1, 5}}}, 64);

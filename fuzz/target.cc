@@ -6,10 +6,12 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <utility>
 #include <vector>
 
 #include "base/zero.h"
 #include "io/memory_storage.h"
+#include "sparse_input.h"
 #include "support/heap.h"
 #include "varve/ops.h"
 
@@ -62,6 +64,20 @@ Limits tight_limits(uint8_t choice) {
 MemoryImage::MemoryImage(std::span<const std::byte> bytes, const Limits& limits)
     : storage_(std::make_shared<MemoryStorage>("disk.vmdk", bytes)), limits_(limits) {}
 
+MemoryImage::MemoryImage(std::shared_ptr<Storage> file, std::string format, const Limits& limits)
+    : storage_(std::move(file)), format_(std::move(format)), limits_(limits) {}
+
+void MemoryImage::use_parent(FileSystem& files, const std::string& path) {
+  files_ = &files;
+  parent_ = path;
+}
+
+MemoryImage MemoryImage::with(std::shared_ptr<Storage> file) const {
+  MemoryImage other = *this;
+  other.storage_ = std::move(file);
+  return other;
+}
+
 std::vector<std::byte> MemoryImage::bytes() const {
   std::vector<std::byte> out(static_cast<size_t>(storage_->size()));
   storage_->read_at(0, out);
@@ -73,9 +89,13 @@ Image MemoryImage::open(Access access, const std::string& format) const {
   options.access = access;
   options.format = format;
   options.limits = limits_;
-  options.ignore_parent = true;
+  options.ignore_parent = parent_.empty();
+  options.parent = parent_;
+  options.file_system = files_;
   return Image::open(storage_, options);
 }
+
+FileState::FileState(Storage& file) : size(file.size()), packed(pack_sparse(file)) {}
 
 namespace {
 

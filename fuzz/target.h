@@ -8,6 +8,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "varve/image.h"
 
@@ -40,13 +41,35 @@ Limits tight_limits(uint8_t choice = 0);
 class MemoryImage {
  public:
   explicit MemoryImage(std::span<const std::byte> bytes, const Limits& limits = tight_limits());
+  /// One that consists of little else than holes.
+  MemoryImage(std::shared_ptr<Storage> file, std::string format, const Limits& limits);
+
+  /// Opened from now on over the image at `path` of `files`, which outlives this, if it is a child.
+  void use_parent(FileSystem& files, const std::string& path);
+
+  /// The same with another file.
+  MemoryImage with(std::shared_ptr<Storage> file) const;
+
   const std::shared_ptr<Storage>& storage() const { return storage_; }
   std::vector<std::byte> bytes() const;
-  Image open(Access access, const std::string& format = "vmdk") const;
+  Image open(Access access) const { return open(access, format_); }
+  Image open(Access access, const std::string& format) const;
 
  private:
   std::shared_ptr<Storage> storage_;
+  std::string format_ = "vmdk";
   Limits limits_;
+  FileSystem* files_ = nullptr;
+  std::string parent_;  ///< empty: looked at alone
+};
+
+/// What a file holds, so that any change of it can be seen.
+struct FileState {
+  explicit FileState(Storage& file);
+  bool operator==(const FileState&) const = default;
+
+  uint64_t size;
+  std::vector<uint8_t> packed;  ///< as an input of few bytes
 };
 
 /// Everything that reads an image without a parent: info, check with its data, map, reads at many places. Runs without data read as

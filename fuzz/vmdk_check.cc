@@ -1,100 +1,14 @@
-// A VMDK of any bytes, checked and repaired: only a repair changes the file, a safe one loses nothing that could be read, each leaves what
-// it said that it would leave, and the second time it finds nothing to do.
-#include <algorithm>
-#include <optional>
-#include <utility>
-#include <vector>
-
-#include "base/zero.h"
-#include "target.h"
+// A VMDK of any bytes, checked and repaired.
+#include "check_and_repair.h"
 
 namespace varve::fuzz {
 
 const char* const kTargetName = "vmdk_check";
 
-namespace {
-
-constexpr size_t kMaxRuns = 200;
-constexpr uint64_t kSample = 1024;
-
-/// Bytes at the ends of each run that can be read.
-struct Sample {
-  uint64_t offset = 0;
-  std::vector<std::byte> bytes;
-};
-using Samples = std::vector<Sample>;
-
-Samples samples_of(const MemoryImage& file) {
-  Samples samples;
-  only_errors([&] {
-    Image image = file.open(Access::read_only);
-    uint64_t offset = 0;
-    for (size_t runs = 0; runs < kMaxRuns && offset < image.size(); ++runs) {
-      uint64_t end = std::min(image.size(), offset + kSample);  // where the map fails
-      only_errors([&] { end = offset + image.extent_at(offset).length; });
-      for (const uint64_t at : {offset, end - std::min(end - offset, kSample)}) {
-        std::vector<std::byte> bytes(static_cast<size_t>(std::min(kSample, end - at)));
-        if (only_errors([&] { image.read_at(at, bytes); }) == 0) samples.push_back({at, std::move(bytes)});
-      }
-      offset = end;
-    }
-  });
-  return samples;
-}
-
-void compare(const MemoryImage& file, const Samples& samples, const char* when) {
-  Image image = file.open(Access::read_only);
-  for (const Sample& sample : samples) {
-    std::vector<std::byte> bytes(sample.bytes.size());
-    require(only_errors([&] { image.read_at(sample.offset, bytes); }) == 0, std::string("unreadable ") + when);
-    if (is_zero(sample.bytes)) continue;  // what one copy of a table has lost comes back from the other
-    require(same_bytes(bytes, sample.bytes), "byte " + std::to_string(sample.offset) + " changed " + when);
-  }
-}
-
-/// Nothing if the image can't be opened, or checked. Then the file is as it was.
-std::optional<CheckReport> check(const MemoryImage& file, Access access, Repair repair) {
-  const std::vector<std::byte> before = file.bytes();
-  CheckReport report;
-  const int code = only_errors([&] {
-    Image image = file.open(access);
-    CheckOptions options;
-    options.data = repair == Repair::none;
-    options.repair = repair;
-    report = image.check(options);
-    image.close();
-  });
-  const std::vector<std::byte> after = file.bytes();
-  require((code == 0 && report.repaired > 0) || same_bytes(before, after), "a check that repaired nothing changed the file");
-  if (code != 0) return std::nullopt;
-  return report;
-}
-
-void repair_twice(const MemoryImage& file, Repair repair) {
-  const auto first = check(file, Access::read_write, repair);
-  if (!first) return;
-  const std::vector<std::byte> repaired = file.bytes();
-  const auto second = check(file, Access::read_write, repair);
-  require(second.has_value(), "what was repaired can't be opened");
-  require(second->repaired == 0 && same_bytes(file.bytes(), repaired), "a second repair finds something to do");
-  require(second->damages == first->damages, "a repair does not leave the damages that it said");
-}
-
-}  // namespace
-
 void run(std::span<const uint8_t> input) {
   const MemoryImage file(std::as_bytes(input), tight_limits(input.empty() ? 0 : input.back()));
   const HeapBound bound(input.size() * 4);  // the bytes and three copies of them
-  check(file, Access::read_only, Repair::none);
-  check(file, Access::read_write, Repair::none);
-  const Samples before = samples_of(file);
-  repair_twice(file, Repair::safe);
-  only_errors([&] { compare(file, before, "by a safe repair"); });
-  repair_twice(file, Repair::all);
-  only_errors([&] {
-    Image image = file.open(Access::read_only);
-    read_everything(image);
-  });
+  check_and_repair(file);
 }
 
 }  // namespace varve::fuzz
