@@ -29,7 +29,7 @@ class Job:
 
     @staticmethod
     def file_of(kind):
-        return "disk.raw" if kind[0] == "raw" else f"{kind[1]}.vmdk"
+        return "disk.raw" if kind[0] == "raw" else f"{kind[1]}.{kind[0]}"
 
     def ours(self, varve, target, durable):
         options = ["-o", f"subformat={self.target[1]}"] if self.target[1] else []
@@ -51,12 +51,15 @@ class CompareJob(Job):
 
 
 RAW, SPARSE, STREAM = ("raw", None), ("vmdk", "monolithicSparse"), ("vmdk", "streamOptimized")
+VHDX = ("vhdx", "dynamic")
 JOBS = {
     "raw-sparse": Job("raw to monolithicSparse", RAW, SPARSE, 0.40),
     "sparse-raw": Job("monolithicSparse to raw", SPARSE, RAW, 0.50),
     "raw-stream": Job("raw to streamOptimized", RAW, STREAM, 0.20),
     "stream-raw": Job("streamOptimized to raw", STREAM, RAW, 0.25),
     "raw-raw": Job("raw to raw", RAW, RAW, 1.05),
+    "raw-vhdx": Job("raw to dynamic VHDX", RAW, VHDX, 0.95),
+    "vhdx-raw": Job("dynamic VHDX to raw", VHDX, RAW, 0.90),
     "compare": CompareJob("compare raw with monolithicSparse", RAW, SPARSE, 0.60),
 }
 
@@ -104,14 +107,14 @@ def make_disk(folder):
 
 
 def prepare(folder, jobs):
-    """The sources. VMDKs are written by qemu-img, so that neither tool reads what it wrote itself to its own taste."""
+    """The sources. Images are written by qemu-img, so that neither tool reads what it wrote itself to its own taste."""
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "disk.raw").exists():
         make_disk(folder)
     for kind in {kind for job in jobs for kind in (job.source, job.target)} - {RAW}:
         if kind in [job.source for job in jobs] or any(isinstance(job, CompareJob) for job in jobs):
             if not (folder / Job.file_of(kind)).exists():
-                run(["qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", f"subformat={kind[1]}", "disk.raw", Job.file_of(kind)], folder)
+                run(["qemu-img", "convert", "-f", "raw", "-O", kind[0], "-o", f"subformat={kind[1]}", "disk.raw", Job.file_of(kind)], folder)
     for path in folder.iterdir():  # on the medium and in the page cache
         with open(path, "rb") as file:
             os.fsync(file.fileno())
@@ -173,39 +176,89 @@ def print_times(jobs, varve, folder, runs, modes):
         print(f"{name:46} {ours / MIB:6.0f} {theirs / MIB:9.0f}  <= 256 {'met' if ours <= 256 * MIB else 'MISSED'}")
 
 
-def print_large(varve, folder, runs):
-    """What an empty disk near the format's limit costs, as each tool makes it."""
-    print(f"\n{'an empty monolithicSparse of 1.9 TiB':46} {'seconds':>8} {'MiB':>5}  target")
-    makers = {"varve": [varve, "create", "-f", "vmdk", "-o", "subformat=monolithicSparse", "large.vmdk", "1945G"],
-              "qemu-img": ["qemu-img", "create", "-q", "-f", "vmdk", "-o", "subformat=monolithicSparse", "large.vmdk", "1945G"]}
-    commands = {"info": (["info", "large.vmdk"], 0.3, 64), "map": (["map", "large.vmdk"], 0.3, 64),
-                "check": (["check", "large.vmdk"], 0.3, 64), "convert": (["convert", "-q", "large.vmdk", "out.vmdk"], 1.0, 256)}
+def print_empty(varve, folder, runs, title, makers, commands):
+    """What an empty disk near a format's limit costs. `commands`: name, arguments, seconds, MiB."""
+    print(f"\n{title:46} {'seconds':>8} {'MiB':>5}  target")
     for maker, create in makers.items():
         run(create, folder)
-        for name, (arguments, limit, mib) in commands.items():
+        for name, arguments, limit, mib in commands:
             result = Result()
             for _ in range(runs):
+                for path in folder.glob("out.*"):
+                    path.unlink()
                 result.add(*measure([varve, *arguments], folder), 0)
-                (folder / "out.vmdk").unlink(missing_ok=True)
             met = result.seconds < limit and result.memory <= mib * MIB
             print(f"{name + ', made by ' + maker:46} {result.seconds:8.3f} {result.memory / MIB:5.0f}  < {limit} s, <= {mib} MiB "
                   f"{'met' if met else 'MISSED'}", flush=True)
-        (folder / "large.vmdk").unlink()
+    for path in [*folder.glob("out.*"), *folder.glob("large.*")]:
+        path.unlink()
+
+
+def print_large(varve, folder, runs):
+    def looks(name):
+        return [(command, [command, name], 0.3, 64) for command in ("info", "map", "check")]
+
+    makers = {"varve": [varve, "create", "-f", "vmdk", "-o", "subformat=monolithicSparse", "large.vmdk", "1945G"],
+              "qemu-img": ["qemu-img", "create", "-q", "-f", "vmdk", "-o", "subformat=monolithicSparse", "large.vmdk", "1945G"]}
+    print_empty(varve, folder, runs, "an empty monolithicSparse of 1.9 TiB", makers,
+                [*looks("large.vmdk"), ("convert", ["convert", "-q", "large.vmdk", "out.vmdk"], 1.0, 256)])
+    print_empty(varve, folder, runs, "an empty dynamic VHDX of 64 TiB", {"varve": [varve, "create", "-f", "vhdx", "large.vhdx", "64T"]},
+                [("create", ["create", "-f", "vhdx", "out.vhdx", "64T"], 0.3, 64), *looks("large.vhdx"),
+                 ("convert", ["convert", "-q", "-o", "block_size=8M", "large.vhdx", "out.vhdx"], 2.0, 256)])
+    print_empty(varve, folder, runs, "an empty dynamic VHDX of 8 TiB", {"varve": [varve, "create", "-f", "vhdx", "large.vhdx", "8T"]},
+                [("convert to raw", ["convert", "-q", "large.vhdx", "out.raw"], 1.0, 256)])
+
+
+WRITES, FLUSH_EVERY, SCATTER_SIZE = 10000, 100, 64 << 30
+
+
+def qemu_io_script():
+    """The same writes as tests/bench/scatter.cc makes."""
+    state, lines = 1, []
+    for i in range(1, WRITES + 1):
+        state = (state * 6364136223846793005 + 1442695040888963407) % (1 << 64)
+        lines.append(f"write -q -P 0x5a {(state >> 33) % (SCATTER_SIZE // 4096) * 4096} 4096")
+        if i % FLUSH_EVERY == 0:
+            lines.append("flush")
+    return "\n".join(lines) + "\n"
+
+
+def time_command(command, folder, stdin):
+    started = time.monotonic()
+    subprocess.run(command, cwd=folder, check=True, input=stdin, stdout=subprocess.DEVNULL)
+    return time.monotonic() - started
+
+
+def print_scatter(varve, scatter, folder, runs):
+    """Each tool writes into its own new image."""
+    best = {"varve": float("inf"), "qemu-io": float("inf")}
+    for _ in range(runs):
+        run([varve, "create", "--force", "-f", "vhdx", "ours.vhdx", str(SCATTER_SIZE)], folder)
+        best["varve"] = min(best["varve"], time_command([scatter, "ours.vhdx", "vhdx"], folder, b""))
+        run(["qemu-img", "create", "-q", "-f", "vhdx", "theirs.vhdx", str(SCATTER_SIZE)], folder)
+        best["qemu-io"] = min(best["qemu-io"], time_command(["qemu-io", "-f", "vhdx", "theirs.vhdx"], folder, qemu_io_script().encode()))
+    run([varve, "compare", "-q", "ours.vhdx", "theirs.vhdx"], folder)
+    for name in ("ours.vhdx", "theirs.vhdx"):
+        (folder / name).unlink()
+    ratio = best["varve"] / best["qemu-io"]
+    print(f"\n{WRITES} scattered writes of 4 KiB, a flush every {FLUSH_EVERY}, dynamic VHDX of 64 GiB: "
+          f"{best['varve']:.3f} s, qemu-io {best['qemu-io']:.3f} s: {ratio:.2f}  <= 0.25 {'met' if ratio <= 0.25 else 'MISSED'}")
 
 
 def main():
     parser = argparse.ArgumentParser(prog="./dev bench", description="Times and memory against qemu-img. Needs about 6 GiB of disk.")
     parser.add_argument("--varve", default="build/cli/varve", help="the tool to measure")
+    parser.add_argument("--scatter", default="build/tests/bench/scatter", help="the program that writes here and there")
     parser.add_argument("--runs", type=int, default=5, help="runs of each; the best counts (5)")
     parser.add_argument("--dir", default="build/bench", help="where disks are made and kept for the next time (build/bench)")
     parser.add_argument("--only", choices=["unsynced", "durable"], help="one of the two tables")
-    parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"of {', '.join(JOBS)}, large; all if none is named")
+    parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"of {', '.join(JOBS)}, large, scatter; all if none is named")
     arguments = parser.parse_args()
-    unknown = [name for name in arguments.jobs if name not in JOBS and name != "large"]
+    unknown = [name for name in arguments.jobs if name not in [*JOBS, "large", "scatter"]]
     if unknown:
         parser.error(f"no such job: {', '.join(unknown)}")
     varve, folder = str(pathlib.Path(arguments.varve).resolve()), pathlib.Path(arguments.dir)
-    names = arguments.jobs or [*JOBS, "large"]
+    names = arguments.jobs or [*JOBS, "large", "scatter"]
     jobs = [JOBS[name] for name in names if name in JOBS]
     prepare(folder, jobs)
     if jobs:
@@ -213,6 +266,8 @@ def main():
         print_times(jobs, varve, folder, arguments.runs, modes)
     if "large" in names:
         print_large(varve, folder, arguments.runs)
+    if "scatter" in names:
+        print_scatter(varve, str(pathlib.Path(arguments.scatter).resolve()), folder, min(arguments.runs, 2))
 
 
 main()
