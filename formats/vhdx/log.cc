@@ -166,10 +166,14 @@ void check_target(uint64_t offset, uint64_t length, uint64_t end, const Header& 
   if (touches(header.log_offset, header.log_length)) bad("the log changes itself");
 }
 
-void check_entry(const LogEntry& entry, uint64_t file_size, const Header& header) {
-  if (entry.flushed_file_size > file_size)
-    bad("the file had " + std::to_string(entry.flushed_file_size) + " bytes and has only " + std::to_string(file_size) +
+/// The last entry tells: writers may have made the file shorter since an older one [MS-VHDX 2.3.3].
+void check_not_cut(const LogEntry& last, uint64_t file_size) {
+  if (last.flushed_file_size > file_size)
+    bad("the file had " + std::to_string(last.flushed_file_size) + " bytes and has only " + std::to_string(file_size) +
         ": it was cut short");
+}
+
+void check_entry(const LogEntry& entry, uint64_t file_size, const Header& header) {
   if (entry.last_file_size > file_size && entry.last_file_size - file_size > kMaxGrowth)
     bad("the log would let the file grow by more than 1 GiB");
   const uint64_t end = std::max(file_size, entry.last_file_size);
@@ -205,6 +209,7 @@ PendingLog read_log(Storage& file, const Header& header, const Limits& limits) {
   Reader reader(ring, header.log_guid);
   log.entries = active_sequence(reader, ring.size());
   if (log.empty() && reader.any()) bad("no entry of the log is whole");
+  if (!log.empty()) check_not_cut(log.entries.back(), file.size());
   for (const LogEntry& entry : log.entries) check_entry(entry, file.size(), header);
   return log;
 }

@@ -68,8 +68,8 @@ void LogWriter::append(std::span<const PageBatch::Item> pages, uint64_t durable_
   head.descriptor_count = static_cast<uint32_t>(pages.size());
   head.log_guid = to_raw(guid_);
   // Other threads may have made the file larger by now, but that need not survive a cut.
-  head.flushed_file_offset = durable_size;
-  head.last_file_offset = durable_size;
+  head.flushed_file_offset = align_down(durable_size, kMiB);
+  head.last_file_offset = align_up(durable_size, kMiB);
   put(0, bytes_of(head));
   head.checksum = crc32c(entry);
   put(0, bytes_of(head));

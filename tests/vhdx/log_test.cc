@@ -165,6 +165,11 @@ TEST_CASE("RES-6: a file shorter than when the log was written was cut: corrupt,
   for (const uint64_t size : {8 * kMiB + 1, kTiB, uint64_t{UINT64_MAX}}) opening_fails(flushed(size), Errc::corrupt);
 }
 
+TEST_CASE("RES-6: of a sequence the last entry tells how long the file is: it may have been made shorter since an older one") {
+  const Bytes older = log_entry({.sequence = 1, .changes = {page(kTarget, 1)}, .flushed_size = 12 * kMiB, .last_size = 12 * kMiB});
+  CHECK(sequences({{0, older}, {kEntrySize, entry(2, 0)}}) == Numbers{1, 2});
+}
+
 TEST_CASE("RES-5: an entry lets the file grow by 1 GiB at most") {
   const auto grown = [](uint64_t size) { return with_log({{0, log_entry({.changes = {page(kTarget, 1)}, .last_size = size})}}); };
   for (const uint64_t size : {uint64_t{0}, 8 * kMiB, 8 * kMiB + 5000, 9 * kMiB, 8 * kMiB + kGiB}) CHECK_NOTHROW(read(grown(size)));

@@ -63,6 +63,15 @@ TEST_CASE("an entry is written as the specification says, byte by byte") {
   }
 }
 
+TEST_CASE("sizes of the file are whole MiB in an entry: what is surely there, and what has room for all") {
+  Writing w;
+  w.writer->append(pages(2 * kMiB, 1, 3), 17 * kMiB + 512);
+  Bytes head(64);
+  w.file->read_at(16 * kMiB, head);
+  CHECK(get(head, 48, 8) == 17 * kMiB);
+  CHECK(get(head, 56, 8) == 18 * kMiB);
+}
+
 TEST_CASE("each entry is its own tail and has the next number: only the last one is replayed") {
   Writing w;
   for (uint64_t i = 1; i <= 5; ++i) {
