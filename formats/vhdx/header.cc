@@ -25,7 +25,7 @@ HeaderCopy parse_copy(Storage& file, uint64_t offset) {
     file.read_at(offset, bytes);
   } catch (const Error& error) {
     if (error.code() != Errc::io) throw;
-    return {std::nullopt, "it can't be read"};
+    return {std::nullopt, kUnreadable};
   }
   const auto raw = load<HeaderRaw>(bytes);
   if (raw.signature != kHeaderSignature) return {std::nullopt, "it has no signature"};
@@ -57,7 +57,9 @@ Headers read_headers(Storage& file) {
   for (size_t i = 0; i < 2; ++i) headers.copies[i] = parse_copy(file, kHeaderOffsets[i]);
   const auto& [first, second] = headers.copies;
   if (!first.header && !second.header) {
-    throw Error(Errc::corrupt, "neither copy of the header is whole: of the first, " + first.fault + "; of the second, " + second.fault)
+    const bool unreadable = first.fault == kUnreadable || second.fault == kUnreadable;
+    throw Error(unreadable ? Errc::io : Errc::corrupt,
+                "neither copy of the header is whole: of the first, " + first.fault + "; of the second, " + second.fault)
         .at(kHeaderOffsets[0]);
   }
   if (!first.header || (second.header && second.header->sequence > first.header->sequence)) headers.current = 1;

@@ -29,7 +29,7 @@ std::optional<std::vector<Region>> parse_copy(Storage& file, uint64_t offset, st
     file.read_at(offset, table);
   } catch (const Error& error) {
     if (error.code() != Errc::io) throw;
-    return broken("it can't be read");
+    return broken(kUnreadable);
   }
   const auto head = load<RegionTableHeaderRaw>(table);
   if (head.signature != kRegionSignature) return broken("it has no signature");
@@ -78,7 +78,8 @@ Regions read_regions(Storage& file, const Interval& log) {
   const auto first = parse_copy(file, kRegionTableOffsets[0], regions.faults[0]);
   const auto second = parse_copy(file, kRegionTableOffsets[1], regions.faults[1]);
   if (!first && !second) {
-    throw Error(Errc::corrupt,
+    const bool unreadable = regions.faults[0] == kUnreadable || regions.faults[1] == kUnreadable;
+    throw Error(unreadable ? Errc::io : Errc::corrupt,
                 "neither copy of the region table is whole: of the first, " + regions.faults[0] + "; of the second, " + regions.faults[1])
         .at(kRegionTableOffsets[0]);
   }

@@ -78,6 +78,32 @@ TEST_CASE("one torn header is passed over, even the one with the larger sequence
   CHECK_ERRC(read(with_sequence(8, true), with_sequence(7, true)), Errc::corrupt);
 }
 
+/// A part of the file can't be read.
+class BadSectors final : public PassingStorage {
+ public:
+  BadSectors(std::shared_ptr<Storage> below, uint64_t from, uint64_t end) : PassingStorage(std::move(below)), from_(from), end_(end) {}
+  void read_at(uint64_t offset, MutableBytes out) override {
+    if (offset < end_ && offset + out.size() > from_) throw Error(Errc::io, "a bad sector").in(name());
+    below_->read_at(offset, out);
+  }
+
+ private:
+  const uint64_t from_;
+  const uint64_t end_;
+};
+
+TEST_CASE("a copy of the header or the region table that can't be read is passed over; if no copy is whole then it is the host's fault") {
+  for (const auto& [first, second] : {std::pair{64 * kKiB, 128 * kKiB}, std::pair{192 * kKiB, 256 * kKiB}}) {
+    const VhdxSpec spec;
+    CHECK_NOTHROW(Image::open(std::make_shared<BadSectors>(spec.build(), first, first + 1)));
+    VhdxSpec torn;
+    torn.headers[1].torn = first == 64 * kKiB;
+    torn.torn_regions[1] = first != 64 * kKiB;
+    CHECK_ERRC(Image::open(std::make_shared<BadSectors>(torn.build(), first, first + 1)), Errc::io);
+    CHECK_ERRC(Image::open(std::make_shared<BadSectors>(spec.build(), first, second + 1)), Errc::io);
+  }
+}
+
 TEST_CASE("a header without its signature, or behind the file's end, is not whole") {
   auto file = file_with(with_sequence(7), with_sequence(8));
   file->write_at(128 * kKiB, filled(4096, 0));
