@@ -78,6 +78,7 @@ void ImageCheck::add(Severity severity, std::string message, Repair repaired_by,
 // ---- what has two copies ------------------------------------------------------------------------------
 
 void ImageCheck::check_headers() {
+  if (image_.parts().created) return;  // close() writes them
   const Headers& headers = image_.headers();
   for (size_t i = 0; i < 2; ++i) {
     const HeaderCopy& copy = headers.copies[i];
@@ -85,7 +86,7 @@ void ImageCheck::check_headers() {
     add(Severity::damage, "copy " + std::to_string(i + 1) + " of the header is not whole: " + copy.fault, Repair::safe, kHeaderOffsets[i]);
     mend_headers_ = true;
   }
-  if (!mend_headers_ && headers.copies[0].header->data_write_guid != headers.copies[1].header->data_write_guid && !image_.parts().created)
+  if (!mend_headers_ && headers.copies[0].header->data_write_guid != headers.copies[1].header->data_write_guid)
     add(Severity::note, "the copies of the header bear different data GUIDs: a cut may turn away this disk's children");
 }
 
@@ -215,9 +216,9 @@ void ImageCheck::find_leaks() {
 // ---- repair and data -----------------------------------------------------------------------------------
 
 void ImageCheck::repair() {
-  if (repairs(Repair::safe) && mend_regions_) image_.mend_regions();
-  // A change of the file: its headers are written anew [MS-VHDX 2.2.2].
+  // Before the file changes its headers are written anew [MS-VHDX 2.2.2].
   if (repairs(Repair::safe) && (mend_headers_ || mend_regions_)) image_.mend_headers();
+  if (repairs(Repair::safe) && mend_regions_) image_.mend_regions();
   if (repairs(Repair::all)) image_.drop(bad_blocks_, bad_bitmaps_);
 }
 
@@ -228,7 +229,7 @@ void ImageCheck::read_data() {
     if (options_.cancel != nullptr) options_.cancel->check();
     uint64_t length = std::min(geometry_.block_size - offset % geometry_.block_size, image_.size() - offset);
     try {
-      const Extent run = image_.extent_at(offset, image_.size() - offset);
+      const Extent run = image_.extent_at(offset, length);
       length = run.kind == ExtentKind::data ? std::min<uint64_t>(run.length, buffer.size()) : run.length;
       if (run.kind == ExtentKind::data) image_.read_at(offset, MutableBytes(buffer).first(length));
     } catch (const Error& error) {

@@ -44,6 +44,8 @@ void Session::begin() {
   if (active()) return;
   require_replaceable(headers_);
   Header header = headers_.header();
+  if (!range_fits(header.log_offset, header.log_length, file_->size()))
+    throw Error(Errc::corrupt, "the log lies outside the file").hint("convert the image into a new one");
   header.file_write_guid = random_uuid(random_);
   header.data_write_guid = random_uuid(random_);
   finish_or_fail([&] {
@@ -55,9 +57,6 @@ void Session::begin() {
 
 /// A header may name a log only when an entry of it is durable: without one whole entry the file counts as corrupt.
 void Session::start_log(Header& header) {
-  if (!range_fits(header.log_offset, header.log_length, file_->size())) {
-    throw Error(Errc::corrupt, "the log lies outside the file").hint("convert the image into a new one");
-  }
   log_.emplace(*file_, header, random_uuid(random_));
   header.log_guid = log_->guid();
   const PageBatch::Item anchor{anchor_, pages_.page(anchor_)};

@@ -28,6 +28,7 @@ VhdxImage::VhdxImage(ImageParts parts)
 
 /// MEM-18: no block lies on anything else.
 void VhdxImage::reserve_places() {
+  reserved_ = {};
   reserved_.insert(0, kHeaderSectionSize);
   reserved_.insert(parts_.headers.header().log_offset, parts_.headers.header().log_length);
   for (const Region& region : parts_.regions.all) reserved_.insert(region.offset, region.length);

@@ -124,6 +124,8 @@ class VhdxImage final : public FormatImage {
   void write_new_block(const Piece& piece, uint64_t offset, ConstBytes data);
   void write_partial_block(const Piece& piece, uint64_t offset, ConstBytes data);
   void write_sectors(uint64_t block, uint64_t place, uint64_t offset, ConstBytes data);
+  void grow_file(uint64_t size);
+  uint64_t take_end(uint64_t length);
   uint64_t allocate_block();
   void ensure_bitmap(uint64_t chunk);
   void clear_bits(uint64_t block);

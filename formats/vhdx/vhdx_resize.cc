@@ -52,10 +52,7 @@ void VhdxImage::clear_tail() {
   const BatEntry entry = map_->payload(last);
   if (!entry.has_place() && !(inherits(entry) && backing_size() > size())) return;
   const uint64_t length = geometry.block_size - within;
-  if (entry.has_place()) {
-    const uint64_t end = entry.offset + geometry.block_size;
-    if (end > file_->size()) file_->resize(end);  // some writers cut the last block short
-  }
+  if (entry.has_place()) grow_file(entry.offset + geometry.block_size);  // some writers cut the last block short
   zero_part({entry, last, within, length});
   session_.data_written();
 }
@@ -115,8 +112,7 @@ void VhdxImage::move_table(const Geometry& grown) {
   to.length = align_up(grown.bat_bytes(), kMiB);
   {
     const std::lock_guard lock(space_mutex_);
-    file_->resize(std::max(file_->size(), space_->end() + to.length));
-    to.offset = space_->take_end(to.length);
+    to.offset = take_end(to.length);
   }
   std::vector<std::byte> buffer(kMiB);
   for (uint64_t done = 0; done < from.length; done += buffer.size()) {
@@ -131,7 +127,7 @@ void VhdxImage::move_table(const Geometry& grown) {
   session_.flush();
   parts_.regions = {.all = std::move(regions)};  // both copies are whole now
   map_ = std::make_unique<BlockMap>(pages_, map_->geometry(), parts_.regions.bat());
-  reserved_.insert(map_->region().offset, map_->region().length);
+  reserve_places();
   session_.set_table(map_->region());
   zero_range(*file_, from.offset, from.length);
 }

@@ -92,7 +92,9 @@ void VhdxImage::recycle() {
 }
 
 void VhdxImage::free_blocks(std::vector<uint64_t>& blocks) {
-  for (const uint64_t place : blocks) {
+  while (!blocks.empty()) {
+    const uint64_t place = blocks.back();
+    blocks.pop_back();
     space_->give_blocks(place, 1);
     try {
       file_->punch_hole(place, parts_.metadata.block_size);
@@ -100,7 +102,6 @@ void VhdxImage::free_blocks(std::vector<uint64_t>& blocks) {
       // Its space stays taken until it is used again.
     }
   }
-  blocks.clear();
 }
 
 void VhdxImage::close() {
@@ -114,7 +115,7 @@ void VhdxImage::close() {
   free_blocks(waiting_);
   free_blocks(unnamed_);
   const uint64_t end = space_->trim();
-  if (end < file_->size()) file_->resize(end);
+  if (end < file_->size() && !file_->limits().fixed_size) file_->resize(end);
   space_.reset();
 }
 

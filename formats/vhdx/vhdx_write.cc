@@ -119,17 +119,26 @@ void VhdxImage::NewBlock::enter_map(uint64_t block, BlockState state) {
   place_ = 0;
 }
 
+void VhdxImage::grow_file(uint64_t size) {
+  if (file_->size() < size) file_->resize(size);
+}
+
+/// A place at the end, which lies in the file and reads as zeros. A region that nobody knows may lie behind the end, and is passed over.
+/// Under space_mutex_.
+uint64_t VhdxImage::take_end(uint64_t length) {
+  while (const auto region = reserved_.find_overlap(space_->end(), length)) space_->take_end(region->end() - space_->end());
+  grow_file(space_->end() + length);
+  return space_->take_end(length);
+}
+
 /// A place for a whole block, which lies in the file and reads as zeros.
 uint64_t VhdxImage::allocate_block() {
   const uint64_t block_size = parts_.metadata.block_size;
   std::unique_lock lock(space_mutex_);
-  if (!space_->has_free_block()) {
-    file_->resize(std::max(file_->size(), space_->end() + block_size));
-    return space_->take_end(block_size);
-  }
+  if (!space_->has_free_block()) return take_end(block_size);
   const uint64_t place = space_->take_free_block();
   try {
-    file_->resize(std::max(file_->size(), place + block_size));
+    grow_file(place + block_size);
     lock.unlock();
     zero_range(*file_, place, block_size);
   } catch (...) {
@@ -140,15 +149,12 @@ uint64_t VhdxImage::allocate_block() {
   return place;
 }
 
-/// The chunk's bitmap exists afterwards, on the medium too: no table that is written later may name a block whose bitmap is not there.
+/// The chunk's bitmap exists afterwards, on the medium too: no table that is written later may name a block whose bitmap is not there. So
+/// others who need it wait until it is durable.
 void VhdxImage::ensure_bitmap(uint64_t chunk) {
+  const std::lock_guard lock(space_mutex_);
   if (map_->bitmap(chunk).state == BlockState::fully_present) return;
-  {
-    const std::lock_guard lock(space_mutex_);
-    if (map_->bitmap(chunk).state == BlockState::fully_present) return;
-    file_->resize(std::max(file_->size(), space_->end() + kBitmapBlockSize));
-    map_->set_bitmap(chunk, {BlockState::fully_present, space_->take_end(kBitmapBlockSize)});
-  }
+  map_->set_bitmap(chunk, {BlockState::fully_present, take_end(kBitmapBlockSize)});
   session_.flush();
 }
 

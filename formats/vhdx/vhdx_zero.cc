@@ -14,15 +14,16 @@ namespace varve::vhdx {
 /// passed over.
 void VhdxImage::for_each_block(uint64_t offset, uint64_t length, const std::function<void(const Piece&)>& use) {
   const uint64_t block_size = parts_.metadata.block_size;
+  const auto is_zero = [this](const BatEntry& entry) {
+    return entry.state == BlockState::zero || (entry.state == BlockState::not_present && !inherits(entry));
+  };
   for (const uint64_t end = offset + length; offset < end;) {
-    uint64_t step = 0;
+    uint64_t step = std::min(end - offset, block_size - offset % block_size);
     {
       const InFlight::Request request(in_flight_);
-      const Piece run = piece_at(offset, end - offset);
-      const BlockState state = run.entry.state;
-      step = run.length;
-      if (state != BlockState::zero && (state != BlockState::not_present || inherits(run.entry))) {
-        step = std::min(end - offset, block_size - offset % block_size);
+      if (is_zero(piece_at(offset, step).entry)) {
+        if (const Piece run = piece_at(offset, end - offset); is_zero(run.entry)) step = run.length;
+      } else {
         const RangeClaims::Claim claim(claims_, offset / block_size, 1);
         use(piece_at(offset, step));
       }
