@@ -26,7 +26,7 @@ class ImageCheck {
         owners_(file_.size(), image.parts().limits.metadata_bytes) {}
 
   CheckReport run() {
-    image_.flush();
+    image_.settle();
     check_headers();
     check_regions();
     check_log();

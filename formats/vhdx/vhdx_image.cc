@@ -69,6 +69,8 @@ void VhdxImage::throw_bad_block(uint64_t block, const std::string& why) const {
 
 /// Of the piece's first byte. The whole run is held against the file.
 uint64_t VhdxImage::place_of(const Piece& piece) const {
+  if (piece.entry.state == BlockState::partially_present && !parts_.metadata.parent)
+    throw_bad_block(piece.block, "is partially present in a disk without a parent");
   const uint64_t last = piece.block + (piece.within + piece.length - 1) / parts_.metadata.block_size;
   const uint64_t needed = (last - piece.block) * parts_.metadata.block_size + needed_of(last);
   if (const std::string fault = place_fault(piece.entry.offset, needed); !fault.empty()) throw_bad_block(piece.block, fault);
@@ -123,7 +125,6 @@ void VhdxImage::read_piece(const Piece& piece, uint64_t offset, MutableBytes out
 }
 
 void VhdxImage::read_partial_block(const Piece& piece, uint64_t offset, MutableBytes out) {
-  if (!parts_.metadata.parent) throw_bad_block(piece.block, "is partially present in a disk without a parent");
   const uint64_t place = place_of(piece);
   const uint64_t sector = parts_.metadata.logical_sector;
   const SectorBitmap bitmap(pages_, bitmap_place(piece.block / map_->geometry().blocks_a_chunk));
@@ -153,7 +154,6 @@ Extent VhdxImage::extent_at(uint64_t offset, uint64_t limit) {
       run.host_offset = place_of(piece);
       return run;
     case BlockState::partially_present: {
-      if (!parts_.metadata.parent) break;
       const uint64_t sector = parts_.metadata.logical_sector;
       const uint64_t place = place_of(piece);
       const SectorBitmap bitmap(pages_, bitmap_place(piece.block / map_->geometry().blocks_a_chunk));

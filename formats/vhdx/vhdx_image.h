@@ -80,7 +80,9 @@ class VhdxImage final : public FormatImage {
   std::string state_fault(uint64_t block, const BatEntry& entry) const;
   /// How much of a block must be in the file: not what lies behind the disk's end, which some writers leave out.
   uint64_t needed_of(uint64_t block) const { return map_->geometry().bytes_of_block(block); }
-  /// What the runs of blocks held is lost: they read as zeros from now on. So is which sectors the chunks' bitmaps had.
+  /// As flush(); no request is under way, so what was given up is free at once.
+  void settle();
+  /// What the runs of blocks held is lost: they read as zeros from now on. So is which sectors the chunks' bitmaps had. After settle().
   void drop(std::span<const Interval> blocks, std::span<const uint64_t> bitmaps);
   void mend_headers() { session_.mend_headers(); }
   void mend_regions();

@@ -17,14 +17,13 @@ void VhdxImage::mend_regions() {
 }
 
 /// A block becomes zero and not absent: over a parent an older state must not come to light as if it were the current one. The session
-/// ends at once, so the next change looks at everything anew: also at what waited to be used again.
+/// ends at once, so the next change looks at everything anew.
 void VhdxImage::drop(std::span<const Interval> blocks, std::span<const uint64_t> bitmaps) {
   if (blocks.empty() && bitmaps.empty()) return;
   ready_.store(false, std::memory_order_release);
   {
     const std::lock_guard lock(space_mutex_);
     space_.reset();
-    for (std::vector<uint64_t>* places : {&given_up_, &unnamed_, &waiting_}) places->clear();
   }
   session_.begin();
   for (const Interval& run : blocks) {

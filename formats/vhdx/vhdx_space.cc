@@ -104,16 +104,20 @@ void VhdxImage::free_blocks(std::vector<uint64_t>& blocks) {
   }
 }
 
+void VhdxImage::settle() {
+  flush();
+  const std::lock_guard lock(space_mutex_);
+  free_blocks(waiting_);
+  free_blocks(unnamed_);
+}
+
 void VhdxImage::close() {
   if (!session_.active()) return;
-  flush();
+  settle();
   session_.end();
   ready_.store(false, std::memory_order_release);
   const std::lock_guard lock(space_mutex_);
   if (!space_) return;
-  // No request is under way any more.
-  free_blocks(waiting_);
-  free_blocks(unnamed_);
   const uint64_t end = space_->trim();
   if (end < file_->size() && !file_->limits().fixed_size) file_->resize(end);
   space_.reset();

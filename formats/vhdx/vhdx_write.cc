@@ -67,7 +67,6 @@ void VhdxImage::write_new_block(const Piece& piece, uint64_t offset, ConstBytes 
 }
 
 void VhdxImage::write_partial_block(const Piece& piece, uint64_t offset, ConstBytes data) {
-  if (!parts_.metadata.parent) throw_bad_block(piece.block, "is partially present in a disk without a parent");
   place_of(piece);
   write_sectors(piece.block, piece.entry.offset, offset, data);
 }
