@@ -30,7 +30,8 @@ ReplayedStorage::ReplayedStorage(std::shared_ptr<Storage> file, const PendingLog
 
 /// Each range once, however often entries name it.
 void ReplayedStorage::write_into_file() {
-  if (file_->size() < size_) file_->resize(size_);
+  // A block device has room for all of its blocks, but may end within a MiB, of which the log's sizes are whole ones.
+  if (file_->size() < size_ && !file_->limits().fixed_size) file_->resize(size_);
   for (auto range = zeros_.find_overlap(0, size_); range; range = zeros_.find_overlap(range->end(), size_ - range->end()))
     zero_range(*file_, range->offset, range->length);
   for (const auto& [offset, sector] : sectors_) file_->write_at(offset, sector);

@@ -27,8 +27,8 @@ enum class Publication : uint8_t {
   pending,    ///< a new file that nobody reads before end(): changes need no order, and the headers are written by end()
 };
 
-/// Thread-safe, but begin() and end() must not overlap with anything. After a failure half way every further call that writes throws io
-/// [WRT-11].
+/// Thread-safe, but end() and the use of headers() must not overlap with anything. After a failure half way every further call that writes
+/// throws io [WRT-11].
 class Session {
  public:
   /// `anchor`: the place of a page of metadata that is never given up; the log's first entry repeats it.

@@ -44,7 +44,8 @@ void VhdxImage::take_block_run(OwnerMap& owners, uint64_t block, const BlockMap:
 /// behind what a last block that was cut short would take, and where nothing is.
 FileSpace VhdxImage::examine() {
   const Geometry& geometry = map_->geometry();
-  uint64_t end = align_up(file_->size(), kMiB);
+  // What a block device has of a MiB at its end is no place.
+  uint64_t end = file_->limits().fixed_size ? align_down(file_->size(), kMiB) : align_up(file_->size(), kMiB);
   OwnerMap owners(checked_add(end, geometry.block_size), parts_.limits.metadata_bytes / 2);
   owners.take(0, kHeaderSectionSize);
   owners.take(parts_.headers.header().log_offset, parts_.headers.header().log_length);

@@ -103,23 +103,40 @@ class Device final : public PassingStorage {
   }
 };
 
-TEST_CASE("on a block device free places are used, and closing does not cut it") {
-  VhdxSpec spec;
-  spec.set_block(0, 6, 4 * kMiB);
-  World world(spec);
-  WrappingFileSystem devices(world.files, [](std::shared_ptr<Storage> file) { return std::make_shared<Device>(std::move(file)); });
+Image open_device(const std::shared_ptr<MemoryStorage>& medium) {
   OpenOptions how;
   how.access = Access::read_write;
   how.format = "vhdx";
-  how.file_system = &devices;
-  Image image = Image::open(World::kPath, how);
+  return Image::open(std::make_shared<Device>(medium), how);
+}
+
+TEST_CASE("on a block device free places are used, also if it ends within a MiB, and closing does not cut it") {
+  VhdxSpec spec;
+  spec.file_size = 8 * kMiB + 512;
+  spec.set_block(0, 6, 4 * kMiB);
+  const auto medium = spec.build();
+  Image image = open_device(medium);
   for (uint64_t block = 1; block < 4; ++block) image.write_at(block * kMiB, filled(kMiB, 7));
   image.flush();
   image.discard(0, 4 * kMiB);
   CHECK_NOTHROW(image.close());
-  Image again = world.open();
+  Image again = open_device(medium);
   CHECK(damages(again) == "");
   CHECK(read_all(again) == Bytes(4 * kMiB));
+}
+
+TEST_CASE("on a block device that ends within a MiB a log is replayed") {
+  VhdxSpec spec;
+  spec.file_size = 8 * kMiB + 512;
+  const auto medium = spec.build();
+  {
+    Image image = open_device(medium);
+    image.write_at(0, filled(kMiB, 7));
+    image.flush();
+    image.abort();
+  }
+  Image again = open_device(medium);
+  CHECK(read_some(again, 0, kMiB) == filled(kMiB, 7));
 }
 
 TEST_CASE("RES-5: discarding, zeroing and checking a disk of a million blocks costs each of them once") {
