@@ -23,7 +23,7 @@ class ImageCheck {
         options_(options),
         geometry_(image.map().geometry()),
         file_(*image.parts().file),
-        owners_(file_.size(), image.parts().limits.metadata_bytes) {}
+        owners_(checked_add(file_.size(), geometry_.block_size), image.parts().limits.metadata_bytes) {}
 
   CheckReport run() {
     image_.settle();
@@ -57,7 +57,7 @@ class ImageCheck {
   const CheckOptions& options_;
   const Geometry geometry_;
   Storage& file_;
-  OwnerMap owners_;
+  OwnerMap owners_;                    ///< also of what a last block that was cut short would take
   std::vector<Interval> bad_blocks_;   ///< runs, ascending
   std::vector<uint64_t> bad_bitmaps_;  ///< chunks
   uint64_t misplaced_ = 0;             ///< runs of entries with reserved bits, or with a place that their state does not have

@@ -91,6 +91,18 @@ TEST_CASE("MEM-19: a partially present block without a parent: what lies where a
   }
 }
 
+TEST_CASE("MEM-19: a last block that was cut short and a region behind the file's end share a place: check says what writing says") {
+  VhdxSpec spec(8 * kMiB + 512, 4 * kMiB);
+  spec.set_block(2, 6, 4 * kMiB);
+  spec.file_size = 4 * kMiB + 512;
+  spec.regions.push_back({kUnknown, 6 * kMiB, kMiB, 0});
+  World world(spec);
+  Image image = world.open(Access::read_write);
+  CHECK_ERRC(image.write_at(0, filled(1, 1)), Errc::corrupt);
+  CHECK(repair_all(image).repaired == 1);
+  CHECK_NOTHROW(image.write_at(0, filled(1, 1)));
+}
+
 /// As a block device: its size is what it is.
 class Device final : public PassingStorage {
  public:
