@@ -84,21 +84,24 @@ HeaderRaw encode(const Header& header) {
   return raw;
 }
 
-void require_replaceable(const Headers& headers) {
-  if (headers.header().sequence > kLastSequence - 2)
+void require_replaceable(const Headers& headers, uint64_t updates) {
+  if (headers.header().sequence > kLastSequence - updates)
     throw Error(Errc::limit, "the header's sequence number has no successor").hint("convert the image into a new one");
 }
 
+void replace_older_header(Storage& file, Headers& headers, Header header) {
+  header.sequence = headers.header().sequence + 1;
+  const size_t other = 1 - headers.current;
+  file.write_at(kHeaderOffsets[other], bytes_of(encode(header)));
+  file.flush();
+  headers.copies[other] = {header, ""};
+  headers.current = other;
+}
+
 void replace_header(Storage& file, Headers& headers, Header header) {
-  require_replaceable(headers);
-  for (int round = 0; round < 2; ++round) {
-    header.sequence = headers.header().sequence + 1;
-    const size_t other = 1 - headers.current;
-    file.write_at(kHeaderOffsets[other], bytes_of(encode(header)));
-    file.flush();
-    headers.copies[other] = {header, ""};
-    headers.current = other;
-  }
+  constexpr uint64_t kRounds = 2;
+  require_replaceable(headers, kRounds);
+  for (uint64_t round = 0; round < kRounds; ++round) replace_older_header(file, headers, header);
 }
 
 bool is_vhdx(ConstBytes bytes) { return bytes.size() >= sizeof(uint64_t) && load<le64>(bytes) == kFileSignature; }

@@ -46,12 +46,18 @@ Headers read_headers(Storage& file);
 /// The bytes of a header, checksum included.
 HeaderRaw encode(const Header& header);
 
-/// Throws limit if no sequence numbers are left for replace_header() [MEM-22].
-void require_replaceable(const Headers& headers);
+/// How many numbers replace_older_header() and then replace_header() take.
+inline constexpr uint64_t kUpdatesInTwoSteps = 3;
+
+/// Throws limit if so many sequence numbers are not left [MEM-22].
+void require_replaceable(const Headers& headers, uint64_t updates);
 
 /// Replaces the header: a copy with the next sequence number over the older one, made durable, then the same over the other. A cut
 /// leaves the old or the new one. `header.sequence` is ignored. Throws as require_replaceable() does, before anything is written.
 void replace_header(Storage& file, Headers& headers, Header header);
+
+/// The first half of it: one copy says so. For what must be said before something else is written, and is said again afterwards.
+void replace_older_header(Storage& file, Headers& headers, Header header);
 
 /// Does `bytes` begin as a VHDX does?
 bool is_vhdx(ConstBytes bytes);

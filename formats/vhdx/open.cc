@@ -38,11 +38,12 @@ void read_structures(Storage& file, ImageParts& parts) {
 /// Ends the log of a file that is to be written: its changes go to their places.
 void end_log(OpenContext& context, ImageParts& parts, ReplayedStorage* replayed) {
   if (parts.headers.header().log_guid.is_nil()) return;
+  require_replaceable(parts.headers, kUpdatesInTwoSteps);
   Header header = parts.headers.header();
   // The file changes, but not what the guest sees of it: children stay valid [MS-VHDX 2.2.2].
   header.file_write_guid = random_uuid(context.random());
   if (replayed != nullptr) {
-    replace_header(*parts.file, parts.headers, header);
+    replace_older_header(*parts.file, parts.headers, header);
     replayed->write_into_file();
     parts.log_replayed = true;
   }

@@ -42,27 +42,27 @@ void Session::begin() {
   const std::lock_guard lock(mutex_);
   require_sound();
   if (active()) return;
-  require_replaceable(headers_);
+  require_replaceable(headers_, kUpdatesInTwoSteps);
   Header header = headers_.header();
   if (!range_fits(header.log_offset, header.log_length, file_->size()))
     throw Error(Errc::corrupt, "the log lies outside the file").hint("convert the image into a new one");
   header.file_write_guid = random_uuid(random_);
   header.data_write_guid = random_uuid(random_);
   finish_or_fail([&] {
-    start_log(header);
+    const uint64_t size = file_->size();
+    replace_older_header(*file_, headers_, header);  // flushes the file
+    start_log(header, size);
     replace_header(*file_, headers_, header);
   });
   active_.store(true, std::memory_order_release);
 }
 
 /// A header may name a log only when an entry of it is durable: without one whole entry the file counts as corrupt.
-void Session::start_log(Header& header) {
+void Session::start_log(Header& header, uint64_t durable_size) {
   log_.emplace(*file_, header, random_uuid(random_));
   header.log_guid = log_->guid();
   const PageBatch::Item anchor{anchor_, pages_.page(anchor_)};
-  const uint64_t size = file_->size();
-  file_->flush();
-  log_->append(std::span(&anchor, 1), size);
+  log_->append(std::span(&anchor, 1), durable_size);
   file_->flush();
 }
 

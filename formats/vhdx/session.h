@@ -1,8 +1,8 @@
 // The time between the first change of an image and its clean close: new GUIDs, the log, the order of writes.
 //
-// Begin: a first entry in the log, flush, then both headers say that the log counts and that the file and its data are new. Flush: data
-// and what earlier flushes brought into place, flush; log entries, flush; then the pages go into place. End: flush, and both headers say
-// that the log is empty. [MS-VHDX 2.2.2, 2.3]
+// Begin: one header says that the file and its data are new; a first entry in the log, flush; then both headers say that the log counts,
+// too. Flush: data and what earlier flushes brought into place, flush; log entries, flush; then the pages go into place. End: flush, and
+// both headers say that the log is empty. [MS-VHDX 2.2.2, 2.3]
 #ifndef VARVE_FORMATS_VHDX_SESSION_H
 #define VARVE_FORMATS_VHDX_SESSION_H
 
@@ -54,7 +54,7 @@ class Session {
   void require_sound() const;
   template <typename Change>
   void finish_or_fail(Change change);
-  void start_log(Header& header);
+  void start_log(Header& header, uint64_t durable_size);
   void write_first_headers();
   void flush_locked();
   void write_logged(PageBatch batch);
