@@ -22,9 +22,6 @@ enum class BlockState : uint8_t {
   partially_present = 7,
 };
 
-/// The one number of three bits that was never given a meaning.
-inline constexpr unsigned kNoState = 4;
-
 /// "not present", ...; "unknown" for numbers that mean nothing.
 std::string_view state_name(BlockState state) noexcept;
 
@@ -34,6 +31,8 @@ struct BatEntry {
   uint64_t offset = 0;    ///< in the file, bytes, whole MiB
   uint64_t reserved = 0;  ///< bits that should be zero
 
+  /// Of the numbers that three bits hold one means nothing.
+  bool known() const { return static_cast<unsigned>(state) != 4; }
   bool has_place() const { return state == BlockState::fully_present || state == BlockState::partially_present; }
 };
 

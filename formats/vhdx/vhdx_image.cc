@@ -54,7 +54,7 @@ std::string VhdxImage::place_fault(uint64_t offset, uint64_t length) const {
 }
 
 std::string VhdxImage::state_fault(uint64_t block, const BatEntry& entry) const {
-  if (static_cast<unsigned>(entry.state) == kNoState) return "is in a state that does not exist";
+  if (!entry.known()) return "is in a state that does not exist";
   if (entry.state != BlockState::partially_present) return {};
   if (!parts_.metadata.parent) return "is partially present in a disk without a parent";
   const BatEntry bitmap = map_->bitmap(block / map_->geometry().blocks_a_chunk);

@@ -132,7 +132,7 @@ class VhdxImage final : public FormatImage {
   void ensure_bitmap(uint64_t chunk);
   void clear_bits(uint64_t block);
   bool inherits(const BatEntry& entry) const;
-  void bound_changes() { session_.flush_beyond(most_changes_); }
+  void bound_changes();
 
   // vhdx_zero.cc
   void for_each_block(uint64_t offset, uint64_t length, const std::function<void(const Piece&)>& use);
@@ -168,7 +168,8 @@ class VhdxImage final : public FormatImage {
   std::mutex session_mutex_;  ///< one thread begins the session
   std::atomic<bool> ready_{false};
 
-  std::mutex space_mutex_;  ///< covers what follows
+  std::atomic<bool> crowded_{false};  ///< so much waits to be free, while the file grows, that a flush is due
+  std::mutex space_mutex_;            ///< covers what follows
   std::optional<FileSpace> space_;
   // A block is used again when no table names it any more, on the medium neither, and no request that may know it is under way.
   std::vector<uint64_t> given_up_;  ///< the map in memory no longer names them

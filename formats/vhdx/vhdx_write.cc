@@ -10,6 +10,12 @@
 #include "vhdx/vhdx_image.h"
 
 namespace varve::vhdx {
+namespace {
+
+/// How much may wait for a flush to be free, bytes, while the file grows: a guest that never flushes must not fill the host.
+constexpr uint64_t kMostGivenUp = 256 * kMiB;
+
+}  // namespace
 
 void VhdxImage::write_at(uint64_t offset, ConstBytes data) {
   begin_session();
@@ -118,6 +124,12 @@ void VhdxImage::NewBlock::enter_map(uint64_t block, BlockState state) {
   place_ = 0;
 }
 
+/// For callers that are not within a request of their own.
+void VhdxImage::bound_changes() {
+  session_.flush_beyond(most_changes_);
+  if (crowded_.exchange(false)) flush();
+}
+
 void VhdxImage::grow_file(uint64_t size) {
   if (file_->size() < size) file_->resize(size);
 }
@@ -134,7 +146,10 @@ uint64_t VhdxImage::take_end(uint64_t length) {
 uint64_t VhdxImage::allocate_block() {
   const uint64_t block_size = parts_.metadata.block_size;
   std::unique_lock lock(space_mutex_);
-  if (!space_->has_free_block()) return take_end(block_size);
+  if (!space_->has_free_block()) {
+    if (given_up_.size() > kMostGivenUp / block_size) crowded_ = true;
+    return take_end(block_size);
+  }
   const uint64_t place = space_->take_free_block();
   try {
     grow_file(place + block_size);

@@ -173,6 +173,30 @@ TEST_CASE("what was given up a moment ago is no leak") {
   CHECK(describe(image.check({})) == "");
 }
 
+TEST_CASE("blocks that are given up and written again and again without a flush do not fill the host") {
+  World world{VhdxSpec()};
+  Image image = world.open(Access::read_write);
+  for (unsigned round = 0; round < 2000; ++round) {
+    image.zero(0, kMiB);
+    image.write_at(0, filled(512, round % 256));
+  }
+  CHECK(world.files.find(World::kPath)->size() < kGiB);
+  CHECK(read_some(image, 0, 512) == filled(512, 1999 % 256));
+  image.close();
+  Image again = world.open();
+  CHECK(damages(again) == "");
+}
+
+TEST_CASE("a block in a state that does not exist is not made zero by zeroing a part of it") {
+  VhdxSpec spec;
+  spec.set_block(1, 4);
+  World world(spec);
+  Image image = world.open(Access::read_write);
+  CHECK_ERRC(image.zero(kMiB, 512), Errc::corrupt);
+  CHECK_ERRC(read_some(image, kMiB, 512), Errc::corrupt);
+  CHECK_NOTHROW(image.zero(kMiB, kMiB));
+}
+
 TEST_CASE("a new image is sound before it is closed, too") {
   World world;
   CreateOptions how;
