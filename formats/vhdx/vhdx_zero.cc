@@ -69,7 +69,6 @@ void VhdxImage::give_up(const Piece& piece, BlockState state) {
 
 /// Whole sectors, as granularity() asks for.
 void VhdxImage::zero_part(const Piece& piece) {
-  if (!piece.entry.known()) throw_bad_block(piece.block, "is in a state that does not exist");
   if (!piece.entry.has_place() && !inherits(piece.entry)) {
     // Others may show anything for unmapped and undefined blocks.
     if (piece.entry.state != BlockState::zero) map_->set_payload(piece.block, {BlockState::zero, 0});
