@@ -2,6 +2,7 @@
 #include "vhdx/regions.h"
 
 #include "support/seeds.h"
+#include "support/storages.h"
 #include "vhdx/builder.h"
 
 namespace varve::test {
@@ -45,6 +46,19 @@ TEST_CASE("either copy of the region table may be torn; both are corrupt") {
   CHECK(first_torn.bat().offset == 3 * kMiB);
   CHECK(read(Tables{.torn = {false, true}}).faults[1] == "its checksum is wrong");
   CHECK_ERRC(read(Tables{.torn = {true, true}}), Errc::corrupt);
+}
+
+TEST_CASE("a copy of the region table that the host can't read is as good as torn, but without the other the error is the host's") {
+  for (const bool sticky : {false, true}) {
+    auto file = std::make_shared<MemoryStorage>("regions");
+    file->resize(8 * kMiB);
+    for (const uint64_t at : {192 * kKiB, 256 * kKiB}) file->write_at(at, region_table({{kBat, 3 * kMiB}, {kMetadata, 2 * kMiB}}));
+    FaultyStorage faulty(file, std::make_shared<FaultPlan>(0, FaultKind::io, sticky, Hit::read));
+    if (sticky)
+      CHECK_ERRC(vhdx::read_regions(faulty, kLog), Errc::io);
+    else
+      CHECK(vhdx::read_regions(faulty, kLog).bat().offset == 3 * kMiB);
+  }
 }
 
 TEST_CASE("copies that differ: the first counts, and that they differ is known") {
