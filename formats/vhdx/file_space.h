@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <vector>
 
 namespace varve::vhdx {
@@ -29,9 +30,15 @@ class FileSpace {
     if (run.blocks == 0) free_.pop_back();
     return offset;
   }
-  /// Nothing refers to the blocks any more, on the medium neither. More runs than are worth remembering are left to the next session.
-  void give_blocks(uint64_t offset, uint64_t blocks) {
-    if (blocks != 0 && free_.size() < kMaxRuns) free_.push_back({offset, blocks});
+  /// Nothing refers to the blocks any more, on the medium neither. More runs than are worth remembering, or than there is memory for, are
+  /// left to the next session: this is called where a write has failed, and must not fail as well.
+  void give_blocks(uint64_t offset, uint64_t blocks) noexcept {
+    if (blocks == 0 || free_.size() >= kMaxRuns) return;
+    try {
+      free_.push_back({offset, blocks});
+    } catch (const std::bad_alloc&) {
+      return;
+    }
   }
 
   /// Gives up free blocks at the end. Returns the new end.
