@@ -76,6 +76,11 @@ void Session::flush() {
   flush_locked();
 }
 
+void Session::give_up() noexcept {
+  const std::lock_guard lock(mutex_);
+  failed_ = true;
+}
+
 /// Many threads may come here at once: the first does it for all.
 void Session::flush_beyond(uint64_t most) {
   if (pages_.changed_bytes() <= most) return;

@@ -42,6 +42,8 @@ class Session {
   void begin();
   void data_written() { data_written_.store(true, std::memory_order_release); }
   void flush();
+  /// Pages hold what must not reach the file. Every further call that writes fails.
+  void give_up() noexcept;
   /// If more than `most` bytes of pages have changed.
   void flush_beyond(uint64_t most);
   /// Pages there are written last where a batch takes more than one entry.

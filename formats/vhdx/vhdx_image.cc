@@ -19,7 +19,7 @@ VhdxImage::VhdxImage(ImageParts parts)
       map_(std::make_unique<BlockMap>(pages_, Geometry(parts_.metadata), parts_.regions.bat())),
       session_(file_, parts_.headers, pages_, parts_.regions.metadata().offset, *parts_.random,
                parts_.created ? Publication::pending : Publication::published) {
-  reserve_places();
+  reserved_ = places_of_structures(parts_.regions.all);
   session_.set_table(map_->region());
   if (!parts_.created) return;
   space_.emplace(parts_.metadata.block_size, file_->size());
@@ -27,11 +27,12 @@ VhdxImage::VhdxImage(ImageParts parts)
 }
 
 /// MEM-18: no block lies on anything else.
-void VhdxImage::reserve_places() {
-  reserved_ = {};
-  reserved_.insert(0, kHeaderSectionSize);
-  reserved_.insert(parts_.headers.header().log_offset, parts_.headers.header().log_length);
-  for (const Region& region : parts_.regions.all) reserved_.insert(region.offset, region.length);
+IntervalSet VhdxImage::places_of_structures(const std::vector<Region>& regions) const {
+  IntervalSet places;
+  places.insert(0, kHeaderSectionSize);
+  places.insert(parts_.headers.header().log_offset, parts_.headers.header().log_length);
+  for (const Region& region : regions) places.insert(region.offset, region.length);
+  return places;
 }
 
 // ---- where things are --------------------------------------------------------------------------------

@@ -117,7 +117,7 @@ class VhdxImage final : public FormatImage {
   uint64_t bitmap_place(uint64_t chunk) const;
   uint64_t first_sector(uint64_t block) const;  ///< counted from its chunk's start
   [[noreturn]] void throw_bad_block(uint64_t block, const std::string& why) const;
-  void reserve_places();
+  IntervalSet places_of_structures(const std::vector<Region>& regions) const;
   void read_piece(const Piece& piece, uint64_t offset, MutableBytes out);
   void read_partial_block(const Piece& piece, uint64_t offset, MutableBytes out);
 
@@ -150,7 +150,7 @@ class VhdxImage final : public FormatImage {
   void require_resizable(uint64_t size) const;
   void clear_tail();
   void prepare_new_blocks(const Geometry& grown);
-  void store_size(uint64_t size);
+  void flush_all_of(const std::function<void()>& change);
   void move_table(const Geometry& grown);
   void drop_blocks_beyond(const Geometry& before);
 

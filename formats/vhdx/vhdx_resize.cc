@@ -34,9 +34,11 @@ void VhdxImage::resize(uint64_t size) {
     prepare_new_blocks(after);
     session_.flush();
   }
-  store_size(size);
+  auto map = std::make_unique<BlockMap>(pages_, after, map_->region());
+  flush_all_of([&] { pages_.write(parts_.size_offset, bytes_of(le64(size))); });
+  // Nothing fails between the file and what is in memory.
   parts_.metadata = std::move(changed);
-  map_ = std::make_unique<BlockMap>(pages_, after, map_->region());
+  map_ = std::move(map);
   if (size < before.disk_size) {
     drop_blocks_beyond(before);
     flush();
@@ -80,9 +82,15 @@ void VhdxImage::prepare_new_blocks(const Geometry& grown) {
   }
 }
 
-void VhdxImage::store_size(uint64_t size) {
-  pages_.write(parts_.size_offset, bytes_of(le64(size)));
-  session_.flush();
+/// Changes pages in one step, and the file. If that fails half way, a later flush must not bring into the file what the caller was refused.
+void VhdxImage::flush_all_of(const std::function<void()>& change) {
+  try {
+    change();
+    session_.flush();
+  } catch (...) {
+    session_.give_up();
+    throw;
+  }
 }
 
 void VhdxImage::drop_blocks_beyond(const Geometry& before) {
@@ -119,15 +127,18 @@ void VhdxImage::move_table(const Geometry& grown) {
     file_->read_at(from.offset + done, buffer);
     file_->write_at(to.offset + done, buffer);
   }
-  // Nothing can fail between the two copies: all of their pages are in memory.
+  auto map = std::make_unique<BlockMap>(pages_, map_->geometry(), to);
+  IntervalSet reserved = places_of_structures(regions);
   const std::vector<std::byte> table = encode(regions);
   for (const uint64_t copy : kRegionTableOffsets)
-    for (uint64_t at = 0; at < table.size(); at += kPageSize) pages_.page(copy + at);
-  for (const uint64_t copy : kRegionTableOffsets) pages_.write(copy, table);
-  session_.flush();
-  parts_.regions = {.all = std::move(regions)};  // both copies are whole now
-  map_ = std::make_unique<BlockMap>(pages_, map_->geometry(), parts_.regions.bat());
-  reserve_places();
+    for (uint64_t at = 0; at < table.size(); at += kPageSize) pages_.page(copy + at);  // what can fail to be read fails here
+  flush_all_of([&] {
+    for (const uint64_t copy : kRegionTableOffsets) pages_.write(copy, table);
+  });
+  // Nothing fails between the file and what is in memory. Both copies are whole now.
+  parts_.regions = {.all = std::move(regions)};
+  map_ = std::move(map);
+  reserved_ = std::move(reserved);
   session_.set_table(map_->region());
   zero_range(*file_, from.offset, from.length);
 }

@@ -3,6 +3,7 @@
 #include "support/pattern.h"
 #include "support/seeds.h"
 #include "support/shadow_disk.h"
+#include "support/storages.h"
 #include "vhdx/builder.h"
 
 namespace varve::test {
@@ -187,6 +188,41 @@ TEST_CASE("the size in the metadata and the entries behind the end: after shrink
   CHECK(get(file, VhdxSpec::kBatAt + 8 * 4, 8) == (4 * kMiB | 6));
   for (uint64_t block = 5; block < 8; ++block) CHECK(get(file, VhdxSpec::kBatAt + 8 * block, 8) == 0);
   CHECK(file.size() == 5 * kMiB);
+}
+
+TEST_CASE("a growth that fails leaves the old size or the new one, also where the size lies on two pages of which one can't be read") {
+  VhdxSpec spec(4 * kMiB);
+  spec.item(kDiskSize).offset = static_cast<uint32_t>(128 * kKiB - 4);
+  spec.set_block(0, 6, 4 * kMiB);
+  constexpr uint64_t kGrown = 4 * kGiB + 8 * kMiB;  // both halves change
+  for (uint64_t read = 0;; ++read) {
+    INFO("read " << read);
+    World world(spec);
+    const auto plan = std::make_shared<FaultPlan>(read, FaultKind::io, false, Hit::read);
+    FaultyFileSystem faulty(world.files, plan);
+    OpenOptions how;
+    how.access = Access::read_write;
+    how.format = "vhdx";
+    how.file_system = &faulty;
+    uint64_t size = 4 * kMiB;
+    try {
+      Image image = Image::open(World::kPath, how);
+      try {
+        image.resize(kGrown);
+      } catch (const Error& error) {
+        CHECK(error.code() == Errc::io);
+      }
+      size = image.size();
+      image.write_at(0, filled(512, 1));
+      image.close();
+    } catch (const Error& error) {
+      CHECK(error.code() == Errc::io);
+    }
+    Image again = world.open();
+    CHECK(again.size() == size);
+    CHECK(damages(again) == "");
+    if (!plan->struck()) break;
+  }
 }
 
 TEST_CASE("a repair ends its session; the growth behind it begins another, whose log starts anew, and moves the table") {
