@@ -2,26 +2,18 @@
 
 #include <algorithm>
 
-#include "base/zero.h"
 #include "support/seeds.h"
 #include "support/test.h"
 
 namespace varve::test {
 
 MemoryBench::MemoryBench(const FileSet& files, std::shared_ptr<FaultPlan> plan) : plan_(std::move(plan)), faulty_(memory_, plan_) {
-  for (const auto& [name, bytes] : files) {
-    const auto file = memory_.add(path(name));
-    for (size_t at = 0; at < bytes.size(); at += MemoryStorage::kPageSize) {  // what is zero stays a hole
-      const ConstBytes page = ConstBytes(bytes).subspan(at, std::min<size_t>(MemoryStorage::kPageSize, bytes.size() - at));
-      if (!is_zero(page)) file->write_at(at, page);
-    }
-    file->resize(bytes.size());
-  }
+  for (const auto& [name, bytes] : files) bytes.write_to(*memory_.add(path(name)));
 }
 
 FileSet MemoryBench::contents() {
   FileSet all;
-  for (const std::string& path : memory_.paths()) all.emplace(path.substr(4), memory_.find(path)->contents());
+  for (const std::string& path : memory_.paths()) all.emplace(path.substr(4), FileBytes(*memory_.find(path)));
   return all;
 }
 

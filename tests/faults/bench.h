@@ -5,21 +5,18 @@
 #include <array>
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <new>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "faults/file_bytes.h"
 #include "io/memory_file_system.h"
 #include "support/storages.h"
 #include "varve/error.h"
 
 namespace varve::test {
-
-/// Files by name, all in one folder.
-using FileSet = std::map<std::string, std::vector<std::byte>>;
 
 /// The folder that a script works in.
 class Bench {
@@ -108,6 +105,7 @@ struct Script {
   std::shared_ptr<const FileSet> files;
   std::function<std::unique_ptr<Attempt>(Bench&)> begin;
   std::optional<Errc> also = std::nullopt;  ///< an error that may come besides those of the host
+  uint64_t one_in = 1;                      ///< of many calls that are alike so many need not be struck
 };
 
 /// Empty if `now` is `before` but for what is in `may_differ`; else the first file that is not.

@@ -16,7 +16,12 @@ const std::vector<std::string>& subformats() {
   return all;
 }
 
-std::string name_of(const OptionMap& options) { return options.empty() ? "raw" : options.begin()->second; }
+std::string name_of(const OptionMap& options) {
+  const auto found = options.find("subformat");
+  return found == options.end() ? "raw" : found->second;
+}
+
+OptionMap vhdx_options(const std::string& subformat) { return {{"block_size", "1M"}, {"subformat", subformat}}; }
 
 class Making final : public Attempt {
  public:
@@ -50,11 +55,11 @@ CreateOptions creation(Bench& bench, const OptionMap& options) {
   return how;
 }
 
-std::vector<std::byte> zeros() { return std::vector<std::byte>(kDiskSize); }
+std::vector<std::byte> zeros(uint64_t size) { return std::vector<std::byte>(size); }
 
-Script creating(const std::string& format, const OptionMap& options) {
-  return making("create " + name_of(options), std::make_shared<FileSet>(), {"new", format, zeros(), {}}, [=](Bench& bench) {
-    Image image = Image::create(bench.path("new"), format, kDiskSize, creation(bench, options));
+Script creating(const std::string& format, const OptionMap& options, uint64_t size = kDiskSize) {
+  return making("create " + name_of(options), std::make_shared<FileSet>(), {"new", format, zeros(size), {}}, [=](Bench& bench) {
+    Image image = Image::create(bench.path("new"), format, size, creation(bench, options));
     try {
       image.close();
     } catch (const Error&) {
@@ -63,22 +68,21 @@ Script creating(const std::string& format, const OptionMap& options) {
   });
 }
 
-Script creating_child(const OptionMap& options) {
-  const Subject& base = vmdk_disk("monolithicSparse");
-  return making("create a child, " + name_of(options), base.files, {"new", "vmdk", base.content, {}}, [=](Bench& bench) {
+Script creating_child(const Subject& base, const OptionMap& options) {
+  return making("create a child, " + name_of(options), base.files, {"new", base.format, base.content, {}}, [=, &base](Bench& bench) {
     CreateOptions how = creation(bench, options);
-    how.parent = "disk.vmdk";
-    Image image = Image::create(bench.path("new"), "vmdk", std::nullopt, how);
+    how.parent = base.image;
+    Image image = Image::create(bench.path("new"), base.format, std::nullopt, how);
     image.close();
   });
 }
 
 /// Grown before it is closed: what a flush in the middle lost stays lost.
-Script creating_and_growing(const std::string& format, const OptionMap& options) {
-  return making("create and grow " + name_of(options), std::make_shared<FileSet>(), {"new", format, zeros(), {}}, [=](Bench& bench) {
-    Image image = Image::create(bench.path("new"), format, kDiskSize / 3, creation(bench, options));
+Script creating_and_growing(const std::string& format, const OptionMap& options, uint64_t size = kDiskSize) {
+  return making("create and grow " + name_of(options), std::make_shared<FileSet>(), {"new", format, zeros(size), {}}, [=](Bench& bench) {
+    Image image = Image::create(bench.path("new"), format, size / 3 / 512 * 512, creation(bench, options));
     try {
-      image.resize(kDiskSize);
+      image.resize(size);
     } catch (const Error&) {
       if (!bench.flush_failed()) throw;
     }
@@ -87,15 +91,15 @@ Script creating_and_growing(const std::string& format, const OptionMap& options)
 }
 
 /// As a program fills an image that it has just made, by writing here and there.
-Script filling_new(const OptionMap& options) {
-  return making("create and write " + name_of(options), std::make_shared<FileSet>(), {"new", "vmdk", disk_content(), {}},
-                [=](Bench& bench) {
-                  Image image = Image::create(bench.path("new"), "vmdk", kDiskSize, creation(bench, options));
-                  for (uint64_t at = 0; at < kDiskSize; at += 48 * 1024)
-                    image.write_at(at, ConstBytes(disk_content()).subspan(at, std::min<uint64_t>(48 * 1024, kDiskSize - at)));
-                  image.flush();
-                  image.close();
-                });
+Script filling_new(const Subject& raw, const std::string& format, const OptionMap& options, uint64_t step) {
+  const std::string name = "create and write " + name_of(options);
+  return making(name, std::make_shared<FileSet>(), {"new", format, raw.content, {}}, [=, &raw](Bench& bench) {
+    const uint64_t size = raw.content.size();
+    Image image = Image::create(bench.path("new"), format, size, creation(bench, options));
+    for (uint64_t at = 0; at < size; at += step) image.write_at(at, ConstBytes(raw.content).subspan(at, std::min(step, size - at)));
+    image.flush();
+    image.close();
+  });
 }
 
 // ---- convert -----------------------------------------------------------------------------------------
@@ -112,8 +116,9 @@ Script converting(const Subject& source, const std::string& format, const Option
 /// Over an image of other contents, which is there in whole, or gone, but never mixed.
 Script replacing(const Subject& old, const std::string& format, const OptionMap& options) {
   const auto files = std::make_shared<FileSet>(*old.files);
-  (*files)["source.raw"] = std::vector<std::byte>(kDiskSize, std::byte{7});
-  const Product product = {old.image, format, files->at("source.raw"), old.own};
+  const std::vector<std::byte> source(kDiskSize, std::byte{7});
+  (*files)["source.raw"] = source;
+  const Product product = {old.image, format, source, old.own};
   return making("convert over " + old.name + ", " + name_of(options), files, product, [=, &old](Bench& bench) {
     ConvertOptions how = conversion(bench, "raw", format, options);
     how.create.force = true;
@@ -135,30 +140,29 @@ Script replacing_itself(const Subject& disk) {
 /// `convert -n`: the target may hold anything old or new, but it is sound.
 class Filling final : public Attempt {
  public:
-  Filling(Bench& bench, std::shared_ptr<const FileSet> files, const Subject& target)
-      : bench_(bench), files_(std::move(files)), target_(target) {}
+  Filling(Bench& bench, std::shared_ptr<const FileSet> files, const std::vector<std::byte>& source, const Subject& target)
+      : bench_(bench), files_(std::move(files)), source_(source), target_(target) {}
 
   std::string verdict(const Circumstances& how) override {
     if (std::string wrong = difference(*files_, bench_.contents(), target_.own); !wrong.empty() || !how.honest) return wrong;
-    if (how.done) return judge_image(bench_.sound(), bench_.path(target_.image), target_.format, source());
+    if (how.done) return judge_image(bench_.sound(), bench_.path(target_.image), target_.format, source_);
     OpenOptions open;
     open.format = target_.format;
     open.file_system = &bench_.sound();
     Image image = Image::open(bench_.path(target_.image), open);
     if (std::string found = damages(image); !found.empty()) return "check finds " + found;
-    std::vector<std::byte> content(kDiskSize);
+    std::vector<std::byte> content(source_.size());
     image.read_at(0, content);
-    ShadowDisk disk(kDiskSize);
+    ShadowDisk disk(content.size());
     disk.write(0, target_.content);
     History history(disk);
-    disk.write(0, source());
-    history.maybe(1, 2, disk, 0, kDiskSize);
-    history.maybe(1, 2, ShadowDisk(kDiskSize), 0, kDiskSize);
+    disk.write(0, source_);
+    history.maybe(1, 2, disk, 0, disk.size());
+    history.maybe(1, 2, ShadowDisk(disk.size()), 0, disk.size());
     return history.verdict(2, content);
   }
 
  private:
-  const std::vector<std::byte>& source() const { return files_->at("source.raw"); }
   void run() override {
     ConvertOptions how = conversion(bench_, "raw", target_.format, {});
     how.into_existing = true;
@@ -167,15 +171,17 @@ class Filling final : public Attempt {
 
   Bench& bench_;
   const std::shared_ptr<const FileSet> files_;
+  const std::vector<std::byte>& source_;
   const Subject& target_;
 };
 
 Script filling(const Subject& target) {
   const auto files = std::make_shared<FileSet>(*target.files);
-  std::vector<std::byte> source(kDiskSize, std::byte{7});
-  std::fill_n(source.begin(), 100000, std::byte{0});
-  (*files)["source.raw"] = std::move(source);
-  return {"convert into " + target.name, files, [=, &target](Bench& bench) { return std::make_unique<Filling>(bench, files, target); }};
+  const auto source = std::make_shared<std::vector<std::byte>>(target.content.size(), std::byte{7});
+  std::fill_n(source->begin(), 100000, std::byte{0});
+  (*files)["source.raw"] = *source;
+  return {"convert into " + target.name, files,
+          [=, &target](Bench& bench) { return std::make_unique<Filling>(bench, files, *source, target); }};
 }
 
 }  // namespace
@@ -225,21 +231,43 @@ ConvertOptions conversion(Bench& bench, const std::string& from, const std::stri
   return how;
 }
 
+namespace {
+
+std::vector<Script> making_vhdx_scripts() {
+  const Subject& raw = wide_raw_disk();
+  std::vector<Script> all = {creating_and_growing("vhdx", vhdx_options("dynamic"), 3 * raw.content.size()),
+                             creating_child(vhdx_disk("dynamic"), {{"block_size", "1M"}})};
+  for (const char* subformat : {"dynamic", "fixed"}) {
+    const OptionMap options = vhdx_options(subformat);
+    all.push_back(creating("vhdx", options, raw.content.size()));
+    all.push_back(filling_new(raw, "vhdx", options, 320 * 1024));
+    all.push_back(converting(raw, "vhdx", options));
+    all.push_back(converting(vhdx_disk(subformat), "raw", {}));
+  }
+  all.push_back(converting(vmdk_disk("monolithicSparse"), "vhdx", vhdx_options("dynamic"), 3));
+  return all;
+}
+
+}  // namespace
+
 std::vector<Script> making_scripts() {
   std::vector<Script> all = {creating("raw", {}), converting(vmdk_disk("monolithicSparse"), "raw", {})};
   for (const std::string& subformat : subformats()) {
     const OptionMap options = {{"subformat", subformat}};
     all.push_back(creating("vmdk", options));
     all.push_back(converting(raw_disk(), "vmdk", options));
-    if (subformat != "streamOptimized") all.push_back(filling_new(options));
+    if (subformat != "streamOptimized") all.push_back(filling_new(raw_disk(), "vmdk", options, 48 * 1024));
   }
   all.push_back(creating_and_growing("vmdk", {{"subformat", "monolithicFlat"}}));
-  for (const char* subformat : {"monolithicSparse", "twoGbMaxExtentSparse"}) all.push_back(creating_child({{"subformat", subformat}}));
+  for (const char* subformat : {"monolithicSparse", "twoGbMaxExtentSparse"})
+    all.push_back(creating_child(vmdk_disk("monolithicSparse"), {{"subformat", subformat}}));
   const OptionMap stream = {{"subformat", "streamOptimized"}};
   for (const Subject& source : writable_disks())
     if (source.window == 0 && source.format != "raw") all.push_back(converting(source, "vmdk", stream));
   for (const Subject& source : foreign_disks()) all.push_back(converting(source, "vmdk", {{"subformat", "monolithicSparse"}}));
   all.push_back(converting(vmdk_disk("monolithicSparse"), "vmdk", stream, 3));
+  const std::vector<Script> vhdx = making_vhdx_scripts();
+  all.insert(all.end(), vhdx.begin(), vhdx.end());
   return all;
 }
 
@@ -249,6 +277,8 @@ std::vector<Script> replacing_scripts() {
   for (const std::string& subformat : subformats()) all.push_back(replacing(vmdk_disk(subformat), "vmdk", {{"subformat", subformat}}));
   for (const Subject& target : writable_disks())
     if (target.window == 0) all.push_back(filling(target));
+  all.push_back(replacing(vhdx_disk("dynamic"), "vhdx", vhdx_options("dynamic")));
+  all.push_back(filling(vhdx_disk("dynamic")));
   return all;
 }
 

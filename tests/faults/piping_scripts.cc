@@ -55,7 +55,7 @@ class Redirected {
 class Receiving final : public Attempt {
  public:
   Receiving(Bench& bench, const Subject& stream, OptionMap options) : bench_(bench), stream_(stream), options_(std::move(options)) {
-    input_.fill(stream.files->at(stream.image));
+    input_.fill(stream.files->at(stream.image).whole());
   }
 
   std::string verdict(const Circumstances& how) override { return judge_product(bench_, {}, {"new", format(), stream_.content}, how); }

@@ -72,6 +72,8 @@ bool maps(Bench& bench, const Subject& subject) {
   map(image, [&](const Extent& run) {
     right = right && run.offset == end;
     end = run.offset + run.length;
+    right = right && end <= subject.window + subject.content.size();
+    if (!right) return;
     // What is not data reads as zeros, or as a parent that map() has asked.
     if (run.kind == ExtentKind::data || end <= subject.window) return;
     const uint64_t from = std::max(run.offset, subject.window) - subject.window;
@@ -124,7 +126,7 @@ Script comparing(const Subject& a, const Subject& b) {
 
 std::vector<Script> reading_scripts(const Subject& subject) {
   std::vector<Script> all = {reading(subject, "info", informs), reading(subject, "map", maps), reading(subject, "read", reads)};
-  if (subject.format == "vmdk") {
+  if (subject.format != "raw") {
     all.push_back(
         {subject.name + ": check", subject.files, [&subject](Bench& bench) { return std::make_unique<Checking>(bench, subject); }});
   }
@@ -141,6 +143,8 @@ std::vector<Script> reading_scripts() {
     all.push_back(reading(vmdk_disk(subformat), "probe", probes));
     all.push_back(comparing(raw_disk(), vmdk_disk(subformat)));
   }
+  all.push_back(reading(vhdx_disk("dynamic"), "probe", probes));
+  all.push_back(comparing(wide_raw_disk(), vhdx_disk("dynamic")));
   return all;
 }
 

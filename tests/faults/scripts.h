@@ -17,6 +17,9 @@ std::vector<Script> reading_scripts();
 std::vector<Script> reading_scripts(const Subject& subject);
 inline constexpr size_t kReadScript = 2;
 
+/// A VHDX grows until its table has to move.
+std::vector<Script> moving_scripts();
+
 /// create and convert, to each subformat: a new image is there in whole or not at all.
 std::vector<Script> making_scripts();
 /// convert over an image that is there, or into it.

@@ -138,8 +138,10 @@ std::string Session::verdict(const Circumstances& how) {
     // What it holds nobody knows. It must do no harm.
     Image image = open(Access::read_only);
     damages(image);
-    std::vector<std::byte> content(static_cast<size_t>(image.size() - subject_.window));
-    image.read_at(subject_.window, content);
+    constexpr uint64_t kMost = 8192 * kKiB;  // the disk may even have another size now
+    const uint64_t window = std::min(subject_.window, image.size());
+    std::vector<std::byte> content(static_cast<size_t>(std::min(image.size() - window, kMost)));
+    image.read_at(window, content);
   } catch (const Error&) {
     return {};
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "faults/shelf_kit.h"
 #include "support/image_kit.h"
 #include "support/pattern.h"
 #include "varve/ops.h"
@@ -15,69 +16,21 @@ namespace {
 constexpr uint64_t kKiB = 1024;
 constexpr uint64_t kSplitBytes = uint64_t{2047} << 20;  // of disk in one file of a split image
 
-FileSet take(MemoryFileSystem& files) {
-  FileSet all;
-  for (const std::string& path : files.paths()) all.emplace(path, files.find(path)->contents());
-  return all;
-}
-
-Subject subject(std::string name, MemoryFileSystem& files, std::string image, std::vector<std::byte> content) {
-  Subject made;
-  made.name = std::move(name);
-  made.image = std::move(image);
-  made.format = made.image.ends_with(".raw") ? "raw" : "vmdk";
-  made.content = std::move(content);
-  OpenOptions how;
-  how.format = made.format;
-  how.file_system = &files;
-  how.ignore_parent = true;
-  made.own = Image::open(made.image, how).info().files;
-  made.files = std::make_shared<const FileSet>(take(files));
-  return made;
-}
-
 Subject make_raw() {
   MemoryFileSystem files;
   files.add("disk.raw", disk_content());
   return subject("raw", files, "disk.raw", disk_content());
 }
 
-void convert_raw(MemoryFileSystem& files, const std::string& image, const OptionMap& options) {
-  files.add("disk.raw", disk_content());
-  ConvertOptions how;
-  how.source_format = "raw";
-  how.target_format = "vmdk";
-  how.open.file_system = &files;
-  how.create.file_system = &files;
-  how.create.options = options;
-  how.copy.threads = 1;
-  convert("disk.raw", image, how);
-  files.remove("disk.raw");
-}
-
 Subject make_vmdk(const std::string& name, const OptionMap& options) {
   MemoryFileSystem files;
-  convert_raw(files, "disk.vmdk", options);
+  convert_raw(files, "disk.vmdk", options, disk_content());
   return subject(name, files, "disk.vmdk", disk_content());
-}
-
-/// Writes a piece of generation 5 into the image, and into its content.
-void write_piece(MemoryFileSystem& files, Subject& disk, uint64_t at, size_t length) {
-  OpenOptions how;
-  how.access = Access::read_write;
-  how.format = "vmdk";
-  how.file_system = &files;
-  Image image = Image::open(disk.image, how);
-  const auto data = pattern(disk.window + at, 5, length);
-  image.write_at(disk.window + at, data);
-  image.close();
-  std::copy(data.begin(), data.end(), disk.content.begin() + static_cast<ptrdiff_t>(at));
-  disk.files = std::make_shared<const FileSet>(take(files));
 }
 
 Subject make_delta(const std::string& name, OptionMap options) {
   MemoryFileSystem files;
-  convert_raw(files, "base.vmdk", {});
+  convert_raw(files, "base.vmdk", {}, disk_content());
   CreateOptions how;
   how.file_system = &files;
   how.parent = "base.vmdk";
@@ -116,7 +69,7 @@ Subject make_larger() {
 class Patient {
  public:
   explicit Patient(const std::string& name, Subject disk = vmdk_disk("monolithicSparse"))
-      : disk_(std::move(disk)), file_(disk_.files->at("disk.vmdk")) {
+      : disk_(std::move(disk)), file_(disk_.files->at("disk.vmdk").whole()) {
     disk_.name = name;
     header_ = vmdk::parse_sparse_header(file_, file_.size(), Limits{});
   }
@@ -162,6 +115,7 @@ std::vector<Subject> make_damaged() {
   grain.mark_unclean();
   grain.lose_grain(2);
   all.push_back(grain.done(Repair::all));
+  for (const Subject& disk : damaged_vhdx_disks()) all.push_back(disk);
   return all;
 }
 
@@ -194,7 +148,61 @@ std::vector<Subject> make_foreign() {
           make("stream with the directory in front", stream_image(in_front), content_of(65536, large))};
 }
 
+/// The format that a file is of, by the end of its name.
+std::string format_of(const std::string& image) { return image.substr(image.find('.') + 1); }
+
 }  // namespace
+
+// ---- shelf_kit.h -----------------------------------------------------------------------------------
+
+FileSet take(MemoryFileSystem& files) {
+  FileSet all;
+  for (const std::string& path : files.paths()) all.emplace(path, FileBytes(*files.find(path)));
+  return all;
+}
+
+Subject subject(std::string name, MemoryFileSystem& files, std::string image, std::vector<std::byte> content) {
+  Subject made;
+  made.name = std::move(name);
+  made.image = std::move(image);
+  made.format = format_of(made.image);
+  made.content = std::move(content);
+  OpenOptions how;
+  how.format = made.format;
+  how.file_system = &files;
+  how.ignore_parent = true;
+  made.own = Image::open(made.image, how).info().files;
+  made.files = std::make_shared<const FileSet>(take(files));
+  return made;
+}
+
+void convert_raw(MemoryFileSystem& files, const std::string& image, const OptionMap& options, const std::vector<std::byte>& content) {
+  files.add("source", content);
+  ConvertOptions how;
+  how.source_format = "raw";
+  how.target_format = format_of(image);
+  how.open.file_system = &files;
+  how.create.file_system = &files;
+  how.create.options = options;
+  how.copy.threads = 1;
+  convert("source", image, how);
+  files.remove("source");
+}
+
+void write_piece(MemoryFileSystem& files, Subject& disk, uint64_t at, size_t length) {
+  OpenOptions how;
+  how.access = Access::read_write;
+  how.format = disk.format;
+  how.file_system = &files;
+  Image image = Image::open(disk.image, how);
+  const auto data = pattern(disk.window + at, 5, length);
+  image.write_at(disk.window + at, data);
+  image.close();
+  std::copy(data.begin(), data.end(), disk.content.begin() + static_cast<ptrdiff_t>(at));
+  disk.files = std::make_shared<const FileSet>(take(files));
+}
+
+// ---- shelf.h ---------------------------------------------------------------------------------------
 
 const std::vector<std::byte>& disk_content() {
   static const std::vector<std::byte> content = [] {
@@ -219,16 +227,20 @@ const Subject& vmdk_disk(const std::string& subformat) {
 
 const std::vector<Subject>& writable_disks() {
   const OptionMap zeroed = {{"zeroed_grain", "on"}, {"grain_size", "4K"}};
-  static const std::vector<Subject> all = {raw_disk(),
-                                           vmdk_disk("monolithicSparse"),
-                                           make_vmdk("monolithicSparse, zeroed 4 KiB grains", zeroed),
-                                           make_delta("delta", {}),
-                                           make_delta("delta, zeroed 4 KiB grains", zeroed),
-                                           make_delta("split delta", {{"subformat", "twoGbMaxExtentSparse"}}),
-                                           make_split(),
-                                           vmdk_disk("monolithicFlat"),
-                                           vmdk_disk("twoGbMaxExtentFlat"),
-                                           vmdk_disk("vmfs")};
+  static const std::vector<Subject> all = [&] {
+    std::vector<Subject> disks = {raw_disk(),
+                                  vmdk_disk("monolithicSparse"),
+                                  make_vmdk("monolithicSparse, zeroed 4 KiB grains", zeroed),
+                                  make_delta("delta", {}),
+                                  make_delta("delta, zeroed 4 KiB grains", zeroed),
+                                  make_delta("split delta", {{"subformat", "twoGbMaxExtentSparse"}}),
+                                  make_split(),
+                                  vmdk_disk("monolithicFlat"),
+                                  vmdk_disk("twoGbMaxExtentFlat"),
+                                  vmdk_disk("vmfs")};
+    disks.insert(disks.end(), vhdx_disks().begin(), vhdx_disks().end());
+    return disks;
+  }();
   return all;
 }
 

@@ -1,4 +1,4 @@
-// The images that the scripts work on: small, one of each kind, made once.
+// The images that the scripts work on: small, one of each kind, made once. VHDX, whose blocks are never small, are in vhdx_shelf.cc.
 #ifndef VARVE_TESTS_FAULTS_SHELF_H
 #define VARVE_TESTS_FAULTS_SHELF_H
 
@@ -32,6 +32,13 @@ const std::vector<std::byte>& disk_content();
 const Subject& raw_disk();
 /// Of the VMDK subformats, made by conversion from raw_disk(). "streamOptimized" included.
 const Subject& vmdk_disk(const std::string& subformat);
+/// Of two blocks of 1 MiB, with data in both: as raw, and made from it by conversion: "dynamic", "fixed".
+const Subject& wide_raw_disk();
+const Subject& vhdx_disk(const std::string& subformat);
+/// The VHDX among writable_disks(): seen through a window around the border of the blocks, behind which each takes its part of the steps.
+/// A child and one whose log has to be replayed among them.
+const std::vector<Subject>& vhdx_disks();
+const std::vector<Subject>& damaged_vhdx_disks();
 /// All that can be written to; deltas and a disk that is split in two among them.
 const std::vector<Subject>& writable_disks();
 /// Formats that are only read: COWD, seSparse, streams of other shapes.
