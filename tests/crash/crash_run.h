@@ -2,11 +2,15 @@
 #ifndef VARVE_TESTS_CRASH_CRASH_RUN_H
 #define VARVE_TESTS_CRASH_CRASH_RUN_H
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
+#include "base/random.h"
+#include "crash/format_rules.h"
 #include "crash/history.h"
 #include "support/image_kit.h"
 #include "support/power_cut.h"
@@ -18,16 +22,10 @@ namespace varve::test {
 struct Layout {
   ImageConfig config;
   void (*prepare)(TestDisk&) = nullptr;  ///< what is done to it before it is filled
+  void (*damage)(TestDisk&) = nullptr;   ///< and afterwards: what a safe repair mends. Until then check may find it
+  uint64_t block = 0;                    ///< bytes that are given up at once, by random steps; 0: they know of none
+  uint64_t seen = UINT64_MAX;            ///< of a disk too large for a model only so much is looked at; the rest is never written
 };
-
-/// Of a VMDK: bytes that an embedded descriptor may take, from the second sector on.
-inline constexpr uint64_t kDescriptorArea = 20 * History::kSector;
-bool has_embedded_text(const Storage& file);
-/// Of the image at TestDisk::kPath, wherever it lies.
-std::string descriptor_text(const MemoryFileSystem& files);
-
-/// Its content ID; empty if it has none.
-std::string cid_of(Image& image);
 
 class CrashRun {
  public:
@@ -35,7 +33,7 @@ class CrashRun {
 
   /// `filled`: the disk holds data before the script begins.
   CrashRun(const Layout& layout, bool filled, Rng& rng);
-  /// A script of its own on what a power cut left of another.
+  /// A script of its own on what a power cut left of another: it begins with what opening for writing does.
   CrashRun(CrashRun& earlier, const CutState& left);
 
   // The script. Offsets and lengths are rounded to sectors, the unit of the model.
@@ -44,9 +42,11 @@ class CrashRun {
   void discard(uint64_t offset, uint64_t length);
   void flush();
   void grow(uint64_t bytes);
+  void shrink(uint64_t bytes);
   /// As `varve check --repair=safe`. It may bring back what an earlier script had written when its power was cut: what it shows then.
   std::vector<std::byte> repair();
   void close();
+  void reopen();
   /// `steps` of these at random places.
   void random(unsigned steps);
   uint64_t random_length(uint64_t most) { return rng_.between(kSector, most); }
@@ -56,24 +56,56 @@ class CrashRun {
   /// The same for a log that was tampered with.
   std::string judge(std::set<PowerCuts::Hash>& distinct, std::vector<StorageEvent> log);
   std::vector<StorageEvent> log() const { return log_->events(); }
-  /// One of the states, any of them alike.
+  /// `count` of the states that are `wanted`, or all if there are fewer, any of them alike.
+  std::vector<CutState> pick_states(size_t count, const std::function<bool(const CutState&)>& wanted);
   CutState pick_state();
+  /// Is there a log that opening it for writing brings into the file?
+  bool has_pending_log(const CutState& state);
   /// Empty if a disk with this content may be left in `state`.
-  std::string verdict_of_content(const CutState& state, ConstBytes content) const { return history_->verdict(state.position, content); }
+  std::string verdict_of_content(const CutState& state, ConstBytes content, uint64_t size) const {
+    return history_->verdict(state.position, content, size);
+  }
+  /// What the disk held before the script.
+  const std::vector<std::byte>& start() const { return same_identity_.front(); }
+  uint64_t start_size() const { return start_size_; }
 
  private:
   struct Range {
     uint64_t offset;
     uint64_t length;
   };
-  Range within(uint64_t offset, uint64_t length) const;
-  void open_recorded();
-  std::string verdict(const CutState& state);
-  std::string judge_reading(MemoryFileSystem& files, const CutState& state, std::vector<std::byte>& content);
-  std::string judge_writing(MemoryFileSystem& files, const std::vector<std::byte>& content);
-  std::string judge_cid(Image& image, const std::vector<std::byte>& content) const;
-  OpenOptions options(FileSystem& files, Access access) const;
+  /// What was found when an image was opened for reading.
+  struct Found {
+    std::vector<std::byte> content;
+    uint64_t size = 0;
+    std::string identity;
+  };
 
+  Range within(uint64_t offset, uint64_t length) const;
+  void fill();
+  void open_recorded();
+  void resize(uint64_t size);
+  void random_step();
+  void random_blocks();
+  uint64_t seen_of(uint64_t size) const { return std::min(size, layout_.seen); }
+  std::vector<std::byte> head_of(Image& image) const;
+  OpenOptions options(FileSystem& files, Access access) const;
+  PagedFileSystem files_of(const CutState& state);
+
+  std::string verdict(const CutState& state);
+  std::string judge_reading(PagedFileSystem& files, const CutState& state, Found& found);
+  std::string judge_rest(Image& image) const;
+  std::string judge_identity(const Found& found) const;
+  std::string judge_untouched(const PagedFileSystem& files, const CutState& state) const;
+  std::string judge_writing(PagedFileSystem& files, const Found& found);
+  std::string work_on(Image& image, ShadowDisk& model);
+  std::string give_up_a_block(Image& image, ShadowDisk& model);
+  std::string difference(Image& image, const ShadowDisk& model, uint64_t size) const;
+
+  const Layout layout_;
+  const FormatRules& rules_;
+  const uint64_t ids_seed_;
+  SeededRandom ids_;  ///< of the images: the same script leaves the same states
   TestDisk disk_;
   Rng& rng_;
   std::shared_ptr<EventLog> log_ = std::make_shared<EventLog>();
@@ -81,9 +113,11 @@ class CrashRun {
   FileSet base_;
   std::unique_ptr<Image> image_;
   std::unique_ptr<History> history_;
-  std::vector<std::vector<std::byte>> same_cid_;  ///< what the disk may hold under the CID that it had before the script
-  std::string start_cid_;
-  std::vector<std::string> start_lines_;  ///< of the descriptor
+  std::vector<std::vector<std::byte>> same_identity_;  ///< what the disk may hold under the identity that it had before the script
+  uint64_t start_size_ = 0;
+  std::string start_identity_;
+  std::vector<std::string> start_constants_;
+  std::set<std::string> start_damages_;
   bool grows_ = false;
   uint64_t generation_ = 1;
 };

@@ -12,12 +12,14 @@ namespace varve::test {
 
 uint64_t History::hash_sector(ConstBytes sector) { return XXH3_64bits(sector.data(), sector.size()); }
 
-History::History(const ShadowDisk& start) : zeros_(hash_sector(std::array<std::byte, kSector>{})) {
-  operations_.push_back({0, 0, true, start.size()});  // operation 0: what was there
+History::History(const ShadowDisk& start, uint64_t size) : zeros_(hash_sector(std::array<std::byte, kSector>{})) {
+  operations_.push_back({0, 0, true, size});  // operation 0: what was there
   record(start, 0, start.size());
 }
 
-void History::add(size_t log_begin, size_t log_end, bool flush, uint64_t size) { operations_.push_back({log_begin, log_end, flush, size}); }
+void History::add(size_t log_begin, size_t log_end, bool flush) {
+  operations_.push_back({log_begin, log_end, flush, operations_.back().size});
+}
 
 void History::record(const ShadowDisk& now, uint64_t offset, uint64_t length, bool observed) {
   sectors_.resize(std::max<size_t>(sectors_.size(), now.size() / kSector));
@@ -26,28 +28,28 @@ void History::record(const ShadowDisk& now, uint64_t offset, uint64_t length, bo
 }
 
 void History::wrote(size_t log_begin, size_t log_end, const ShadowDisk& now, uint64_t offset, uint64_t length) {
-  add(log_begin, log_end, false, now.size());
+  add(log_begin, log_end, false);
   record(now, offset, length);
 }
 
 void History::maybe(size_t log_begin, size_t log_end, const ShadowDisk& wanted, uint64_t offset, uint64_t length) {
-  add(log_begin, log_end, false, operations_.back().size);
+  add(log_begin, log_end, false);
   record(wanted, offset, length, false);
 }
 
 void History::discarded(size_t log_begin, size_t log_end, const ShadowDisk& now, uint64_t offset, uint64_t length) {
-  add(log_begin, log_end, false, now.size());
+  add(log_begin, log_end, false);
   for (uint64_t s = offset / kSector; s * kSector < offset + length; ++s) sectors_[s].push_back({operations_.size() - 1, zeros_, false});
   record(now, offset, length);
 }
 
-void History::flushed(size_t log_begin, size_t log_end) { add(log_begin, log_end, true, operations_.back().size); }
+void History::flushed(size_t log_begin, size_t log_end) { add(log_begin, log_end, true); }
 
-void History::resized(size_t log_begin, size_t log_end, uint64_t size) {
-  add(log_begin, log_end, false, size);
-  const size_t old = sectors_.size();
-  sectors_.resize(std::max<size_t>(old, size / kSector));
-  for (size_t s = old; s < sectors_.size(); ++s) sectors_[s].push_back({operations_.size() - 1, zeros_, true});
+void History::resized(size_t log_begin, size_t log_end, uint64_t size, uint64_t seen) {
+  operations_.push_back({log_begin, log_end, false, size});
+  const size_t kept = std::min(sectors_.size(), static_cast<size_t>(seen / kSector));
+  sectors_.resize(std::max<size_t>(sectors_.size(), seen / kSector));
+  for (size_t s = kept; s < sectors_.size(); ++s) sectors_[s].push_back({operations_.size() - 1, zeros_, true});
 }
 
 uint64_t History::promised(size_t position) const {
@@ -72,12 +74,12 @@ bool History::admissible(const std::vector<Version>& versions, size_t durable, s
   return false;
 }
 
-std::string History::verdict(size_t position, ConstBytes content) const {
+std::string History::verdict(size_t position, ConstBytes content, uint64_t size) const {
   const size_t durable = static_cast<size_t>(promised(position));
   const size_t last = std::max(durable, last_begun(position));
   bool size_known = false;
-  for (size_t i = durable; i <= last; ++i) size_known = size_known || operations_[i].size == content.size();
-  if (!size_known) return "the disk has " + std::to_string(content.size()) + " bytes, which it never had";
+  for (size_t i = durable; i <= last; ++i) size_known = size_known || operations_[i].size == size;
+  if (!size_known) return "the disk has " + std::to_string(size) + " bytes, which it never had";
   for (size_t s = 0; s < content.size() / kSector; ++s) {
     const ConstBytes sector = content.subspan(s * kSector, kSector);
     if (!admissible(sectors_[s], durable, last, hash_sector(sector)))

@@ -60,20 +60,23 @@ const std::vector<ImageConfig>& writable_configs() {
   return configs;
 }
 
-void create_image(FileSystem& files, const std::string& path, const std::string& format, uint64_t size, const OptionMap& options) {
+void create_image(FileSystem& files, const std::string& path, const std::string& format, uint64_t size, const OptionMap& options,
+                  RandomSource* random) {
   CreateOptions how;
+  how.random = random;
   how.options = options;
   how.file_system = &files;
   Image::create(path, format, size, how).close();
 }
 
-ShadowDisk TestDisk::make_parent(const ImageConfig& config, MemoryFileSystem& files) {
+ShadowDisk TestDisk::make_parent(const ImageConfig& config, MemoryFileSystem& files, RandomSource* random) {
   ShadowDisk parent(config.parent_size.value_or(0));
   if (!config.parent_size) return parent;
   OptionMap options;
   if (config.sector != 512) options["logical_sector_size"] = std::to_string(config.sector);
-  create_image(files, kParentPath, config.format, *config.parent_size, options);
+  create_image(files, kParentPath, config.format, *config.parent_size, options, random);
   OpenOptions how;
+  how.random = random;
   how.access = Access::read_write;
   how.format = config.format;
   how.file_system = &files;
@@ -85,14 +88,19 @@ ShadowDisk TestDisk::make_parent(const ImageConfig& config, MemoryFileSystem& fi
   return parent;
 }
 
-TestDisk::TestDisk(const ImageConfig& config)
-    : config_(config), files_(std::make_unique<MemoryFileSystem>()), parent_(make_parent(config, *files_)), model_(config.size, parent_) {
+TestDisk::TestDisk(const ImageConfig& config, RandomSource* random)
+    : config_(config),
+      random_(random),
+      files_(std::make_unique<MemoryFileSystem>()),
+      parent_(make_parent(config, *files_, random)),
+      model_(config.size, parent_) {
   Image::create(kPath, config.format, config.size, create_options()).close();
 }
 
 CreateOptions TestDisk::create_options() {
   CreateOptions how;
   how.options = config_.options;
+  how.random = random_;
   how.file_system = through != nullptr ? through : files_.get();
   if (config_.parent_size) {
     how.parent = "base.img";
@@ -105,6 +113,7 @@ OpenOptions TestDisk::open_options(Access access) {
   OpenOptions how;
   how.access = access;
   how.format = config_.format;
+  how.random = random_;
   how.file_system = through != nullptr ? through : files_.get();
   return how;
 }

@@ -34,8 +34,8 @@ class TestDisk {
   static constexpr const char* kPath = "dir/disk.img";
   static constexpr const char* kParentPath = "dir/base.img";
 
-  /// Creates parent and image and closes them.
-  explicit TestDisk(const ImageConfig& config);
+  /// Creates parent and image and closes them. With `random` they are the same to the last byte each time.
+  explicit TestDisk(const ImageConfig& config, RandomSource* random = nullptr);
 
   Image open(Access access = Access::read_write);
   Image open(const OpenOptions& options);
@@ -54,16 +54,18 @@ class TestDisk {
   FileSystem* through = nullptr;
 
  private:
-  static ShadowDisk make_parent(const ImageConfig& config, MemoryFileSystem& files);
+  static ShadowDisk make_parent(const ImageConfig& config, MemoryFileSystem& files, RandomSource* random);
 
   ImageConfig config_;
+  RandomSource* const random_;
   std::unique_ptr<MemoryFileSystem> files_;
   ShadowDisk parent_;
   ShadowDisk model_;
 };
 
 /// A fresh image of `format` at `path` with `size` bytes, closed.
-void create_image(FileSystem& files, const std::string& path, const std::string& format, uint64_t size, const OptionMap& options = {});
+void create_image(FileSystem& files, const std::string& path, const std::string& format, uint64_t size, const OptionMap& options = {},
+                  RandomSource* random = nullptr);
 
 /// Problems that a check finds, one a line, leaks and notes left out; empty if there are none.
 std::string damages(Image& image, bool data = true);

@@ -1,9 +1,7 @@
 #include "support/power_cut.h"
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include <algorithm>
+#include <array>
 #include <utility>
 
 namespace varve::test {
@@ -14,9 +12,10 @@ constexpr uint64_t kSector = 512;
 constexpr size_t kAllSubsetsUpTo = 5;  // writes in an epoch
 constexpr size_t kSampledSubsets = 24;
 
-void put(std::vector<std::byte>& file, uint64_t offset, ConstBytes data) {
-  if (file.size() < offset + data.size()) file.resize(static_cast<size_t>(offset + data.size()));
-  std::copy(data.begin(), data.end(), file.begin() + static_cast<ptrdiff_t>(offset));
+/// Of the files so far and the next one.
+PowerCuts::Hash mix(const PowerCuts::Hash& all, const PowerCuts::Hash& next) {
+  const std::array<PowerCuts::Hash, 2> both = {all, next};
+  return hash_of(both.data(), sizeof both);
 }
 
 }  // namespace
@@ -54,30 +53,31 @@ void PowerCuts::complete_flush(size_t file) {
 }
 
 PowerCuts::Unit PowerCuts::widen(const StorageEvent& event, FileSet& now, size_t position) {
-  std::vector<std::byte>& file = now.at(event.file);
+  PagedFile& file = now.at(event.file);
   Unit unit{event.kind == StorageEvent::Kind::resize, event.file, event.offset, {}, file.size(), position};
   if (unit.resize) {
-    file.resize(static_cast<size_t>(event.offset));
+    file.resize(event.offset);
     return unit;
   }
   if (event.kind == StorageEvent::Kind::punch) {
     const uint64_t end = std::min<uint64_t>(file.size(), event.offset + event.length);
-    put(file, event.offset, std::vector<std::byte>(static_cast<size_t>(end - std::min(end, event.offset))));
+    file.clear(event.offset, end - std::min(end, event.offset));
   } else {
-    put(file, event.offset, event.data);
+    file.write(event.offset, event.data);
   }
   const uint64_t begin = event.offset / kSector * kSector;
   const uint64_t end = std::min<uint64_t>((event.offset + event.length + kSector - 1) / kSector * kSector, file.size());
   unit.offset = begin;
-  unit.data.assign(file.begin() + static_cast<ptrdiff_t>(begin), file.begin() + static_cast<ptrdiff_t>(end));
+  unit.data.resize(static_cast<size_t>(end - std::min(begin, end)));
+  file.read(begin, unit.data);
   return unit;
 }
 
 void PowerCuts::apply(FileSet& files, const Unit& unit) {
   if (unit.resize) {
-    files[unit.file].resize(static_cast<size_t>(unit.offset));
+    files[unit.file].resize(unit.offset);
   } else {
-    put(files[unit.file], unit.offset, unit.data);
+    files[unit.file].write(unit.offset, unit.data);
   }
 }
 
@@ -86,7 +86,7 @@ void PowerCuts::apply_torn(FileSet& files, const Unit& unit, const Mask& sectors
     if (!sectors[i]) continue;
     const size_t from = i * kSector;
     const size_t n = std::min<size_t>(kSector, unit.data.size() - from);
-    put(files[unit.file], unit.offset + from, ConstBytes(unit.data).subspan(from, n));
+    files[unit.file].write(unit.offset + from, ConstBytes(unit.data).subspan(from, n));
   }
 }
 
@@ -152,7 +152,7 @@ void PowerCuts::sizes() {
   FileSet files = durable_;
   for (size_t i = 0; i < pending_.size(); ++i) {
     const Unit& unit = pending_[i];
-    const size_t size_before = files[unit.file].size();
+    const uint64_t size_before = files[unit.file].size();
     FileSet with_size = files;
     apply(files, unit);
     if (unit.resize || files[unit.file].size() <= size_before) continue;
@@ -165,16 +165,9 @@ void PowerCuts::sizes() {
 }
 
 void PowerCuts::emit(FileSet files, size_t position, const std::string& name) {
-  XXH3_state_t hash;
-  XXH3_128bits_reset(&hash);
-  for (const auto& file : files) {
-    const uint64_t size = file.size();
-    XXH3_128bits_update(&hash, &size, sizeof size);
-    XXH3_128bits_update(&hash, file.data(), file.size());
-  }
+  Hash key{};
+  for (const PagedFile& file : files) key = mix(key, file.hash());
   position = std::max(position, window_begin_);
-  const XXH128_hash_t digest = XXH3_128bits_digest(&hash);
-  const Hash key = {digest.high64, digest.low64};
   if (!visited_.insert({key, (*promise_)(position)}).second) return;
   distinct_->insert(key);
   (*visit_)({std::move(files), position, "window " + std::to_string(window_) + ", " + name});

@@ -16,13 +16,13 @@
 #include <utility>
 #include <vector>
 
+#include "support/paged_file.h"
 #include "support/seeds.h"
 #include "support/storages.h"
-#include "varve/storage.h"
 
 namespace varve::test {
 
-using FileSet = std::vector<std::vector<std::byte>>;
+using FileSet = std::vector<PagedFile>;
 
 struct CutState {
   FileSet files;
@@ -35,7 +35,7 @@ class PowerCuts {
   /// `base`: the files before the log, numbered as its events are.
   PowerCuts(FileSet base, std::vector<StorageEvent> log, Rng& rng);
 
-  using Hash = std::pair<uint64_t, uint64_t>;
+  using Hash = PagedFile::Hash;
   using Visit = std::function<void(const CutState&)>;
   /// What must still be there after a cut at a position, as any number that grows with it: the same bytes are a state of its own
   /// once more has been promised.

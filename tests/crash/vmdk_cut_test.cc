@@ -1,13 +1,12 @@
 // The power fails at every moment of many scripts: whatever the medium kept, the image opens, check finds no damage, every sector
 // is one that the last flush promised or that was written since, and the image goes on working.
 #include <array>
-#include <chrono>
-#include <cstdio>
-#include <utility>
+#include <set>
+#include <string>
 #include <vector>
 
-#include "crash/crash_run.h"
-#include "crash/layouts.h"
+#include "crash/scripts.h"
+#include "crash/vmdk_layouts.h"
 #include "support/test.h"
 
 namespace varve::test {
@@ -18,12 +17,6 @@ constexpr uint64_t kMiB = 1024 * kKiB;
 constexpr uint64_t kStates = 10000;
 constexpr uint64_t kGrowthStates = 4000;
 constexpr uint64_t kTwiceCutStates = 2000;
-
-struct Script {
-  const char* name;
-  bool filled;
-  void (*run)(CrashRun& run);
-};
 
 void allocate_in_order(CrashRun& run) {
   for (uint64_t i = 0; i < 6; ++i) run.write(i * 64 * kKiB, 5 * kKiB);
@@ -144,51 +137,16 @@ constexpr std::array<Script, 4> kGrowthScripts = {{{"a digit more", true, grow_b
                                                    {"between writes", true, write_and_grow},
                                                    {"random", false, random_growth}}};
 
-struct Pair {
-  Layout layout;
-  Script script;
-};
-
-/// Every script on every layout, in an order in which the first few are of many kinds.
-std::vector<Pair> pairs(const std::vector<Layout>& layouts, std::span<const Script> scripts, Rng& rng) {
-  std::vector<Pair> all;
-  for (const Layout& layout : layouts)
-    for (const Script& script : scripts) all.push_back({layout, script});
-  for (size_t i = all.size(); i > 1; --i) std::swap(all[i - 1], all[static_cast<size_t>(rng.below(i))]);
-  return all;
-}
-
-void run_pairs(const std::vector<Pair>& all, uint64_t wanted, Rng& rng) {
-  std::set<PowerCuts::Hash> distinct;
-  uint64_t runs = 0;
-  const auto begin = std::chrono::steady_clock::now();
-  // A whole round, if it is not cut short by much.
-  for (uint64_t round = 0; distinct.size() < wanted && round < 1000; ++round) {
-    for (const Pair& pair : all) {
-      if (distinct.size() >= 2 * wanted) break;
-      CrashRun run(pair.layout, pair.script.filled, rng);
-      pair.script.run(run);
-      const std::string wrong = run.judge(distinct);
-      CHECK_MESSAGE(wrong == "", pair.script.name << " on " << pair.layout.config.name << ", run " << runs << ": " << wrong);
-      ++runs;
-    }
-  }
-  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-  std::printf("power cuts: %zu distinct states of %llu scripts in %.1f s\n", distinct.size(), static_cast<unsigned long long>(runs),
-              took.count());
-  CHECK(distinct.size() >= wanted);
-}
-
 TEST_CASE("VMDK survives a power cut at any moment of every script: 10,000 distinct states") {
   Rng rng("power cuts");
   SHOW_SEED(rng);
-  run_pairs(pairs(layouts_to_write(), kScripts, rng), scaled(kStates), rng);
+  run_pairs(pairs(vmdk_layouts_to_write(), kScripts, rng), scaled(kStates), rng);
 }
 
 TEST_CASE("VMDK survives a power cut at any moment of a growth: 4,000 distinct states") {
   Rng rng("growth cuts");
   SHOW_SEED(rng);
-  run_pairs(pairs(layouts_to_grow(), kGrowthScripts, rng), scaled(kGrowthStates), rng);
+  run_pairs(pairs(vmdk_layouts_to_grow(), kGrowthScripts, rng), scaled(kGrowthStates), rng);
 }
 
 // ---- a second cut ----------------------------------------------------------------------------------
@@ -215,7 +173,7 @@ std::string cut_twice(const Pair& pair, std::set<PowerCuts::Hash>& distinct, Rng
     const CutState left = first.pick_state();
     CrashRun second(first, left);
     if (next == write_again && rng.one_in(2)) {
-      const std::string wrong = first.verdict_of_content(left, second.repair());
+      const std::string wrong = first.verdict_of_content(left, second.repair(), second.start_size());
       if (!wrong.empty()) return left.name + ": the repair shows what never was: " + wrong;
     }
     next(second);
@@ -228,8 +186,8 @@ TEST_CASE("VMDK survives a second power cut, in the repair, the writes and the g
   Rng rng("two cuts");
   SHOW_SEED(rng);
   std::set<PowerCuts::Hash> distinct;
-  std::vector<Pair> all = pairs(layouts_to_grow(), kScripts, rng);
-  const std::vector<Pair> growing = pairs(layouts_to_grow(), kGrowthScripts, rng);
+  std::vector<Pair> all = pairs(vmdk_layouts_to_grow(), kScripts, rng);
+  const std::vector<Pair> growing = pairs(vmdk_layouts_to_grow(), kGrowthScripts, rng);
   for (size_t i = 0; i < growing.size(); ++i) all.insert(all.begin() + static_cast<ptrdiff_t>(2 * i), growing[i]);
   const uint64_t wanted = scaled(kTwiceCutStates);
   for (size_t i = 0; distinct.size() < wanted && i < 1000 * all.size(); ++i) {
@@ -242,35 +200,21 @@ TEST_CASE("VMDK survives a second power cut, in the repair, the writes and the g
 
 // ---- the harness itself can fail ----------------------------------------------------------------
 
-std::vector<StorageEvent> without_flushes(std::vector<StorageEvent> log) {
-  // The history counts positions, so the events stay and only lose their effect.
-  for (StorageEvent& event : log)
-    if (event.kind == StorageEvent::Kind::flush) event.kind = StorageEvent::Kind::publish;
-  return log;
-}
-
-TEST_CASE("a medium that lies about flushes is caught") {
+TEST_CASE("VMDK: a medium that lies about flushes is caught") {
   Rng rng("lying medium");
   std::set<PowerCuts::Hash> distinct;
-  CrashRun run(layouts_to_write()[1], false, rng);
+  CrashRun run(vmdk_layouts_to_write()[1], false, rng);
   allocate_in_order(run);
   CHECK(run.judge(distinct, without_flushes(run.log())) != "");
 }
 
-TEST_CASE("tables that reach the medium before the data they point to are caught") {
+TEST_CASE("VMDK: tables that reach the medium before the data they point to are caught") {
   Rng rng("reordered");
   std::set<PowerCuts::Hash> distinct;
-  CrashRun run(layouts_to_write()[1], false, rng);
+  CrashRun run(vmdk_layouts_to_write()[1], false, rng);
   allocate_in_order(run);
-  std::vector<StorageEvent> log = run.log();
   // Of each pair of flushes with writes between them the first loses its effect: data and tables fall into one window.
-  bool drop = true;
-  for (StorageEvent& event : log) {
-    if (event.kind != StorageEvent::Kind::flush) continue;
-    if (drop) event.kind = StorageEvent::Kind::publish;
-    drop = !drop;
-  }
-  CHECK(run.judge(distinct, log) != "");
+  CHECK(run.judge(distinct, without_every_other_flush(run.log(), true)) != "");
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "crash/layouts.h"
+#include "crash/vmdk_layouts.h"
 
 #include <string>
 
@@ -57,7 +57,7 @@ ImageConfig config(const char* name, const char* subformat, uint64_t size, Optio
 
 }  // namespace
 
-std::vector<Layout> layouts_to_write() {
+std::vector<Layout> vmdk_layouts_to_write() {
   const OptionMap small_grains = {{"grain_size", "4K"}};
   const OptionMap zeroed = {{"grain_size", "4K"}, {"zeroed_grain", "on"}};
   const uint64_t size = kMiB + 5 * kSector;
@@ -72,7 +72,7 @@ std::vector<Layout> layouts_to_write() {
           {config("two flat extents", "twoGbMaxExtentFlat", size / 2 / kSector * kSector), split_in_two}};
 }
 
-std::vector<Layout> layouts_to_grow() {
+std::vector<Layout> vmdk_layouts_to_grow() {
   const OptionMap small_grains = {{"grain_size", "4K"}};
   const uint64_t size = 999 * kSector;
   return {{config("64 KiB grains", "monolithicSparse", size)},

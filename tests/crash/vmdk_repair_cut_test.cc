@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/endian.h"
-#include "crash/layouts.h"
+#include "crash/vmdk_layouts.h"
 #include "support/bytes.h"
 #include "support/pattern.h"
 #include "support/test.h"
@@ -115,11 +115,11 @@ class RepairRun {
     for (const std::string& path : disk_.files().paths()) {
       if (path == TestDisk::kParentPath) continue;
       log_->file(path);
-      base_.push_back(disk_.files().find(path)->contents());
+      base_.emplace_back(disk_.files().find(path)->contents());
     }
     Image image = open(disk_.files(), Access::read_only);
     before_ = std::make_unique<Shown>(image);
-    cid_ = cid_of(image);
+    cid_ = identity_of(image);
     repair_recorded();
   }
 
@@ -169,10 +169,9 @@ class RepairRun {
   }
 
   std::string verdict(const CutState& state) {
-    MemoryFileSystem files;
+    PagedFileSystem files(disk_.files());  // the parent
     const std::vector<std::string> names = log_->files();
     for (size_t i = 0; i < state.files.size(); ++i) files.add(names[i], state.files[i]);
-    if (auto parent = disk_.files().find(TestDisk::kParentPath)) files.add(TestDisk::kParentPath, parent);
     try {
       if (std::string wrong = judge_left(files); !wrong.empty()) return wrong;
       return judge_repaired(files);
@@ -190,19 +189,19 @@ class RepairRun {
         return "chunk " + std::to_string(chunk) + " is neither as before the repair nor as after it";
       given_up = given_up || (before_->bad[chunk] && !shown.bad[chunk]);
     }
-    if (given_up && cid_of(image) == cid_) return "data was given up under the old CID";
-    if (!gives_up_ && cid_of(image) != cid_) return "nothing was given up, and the CID is another";
+    if (given_up && identity_of(image) == cid_) return "data was given up under the old CID";
+    if (!gives_up_ && identity_of(image) != cid_) return "nothing was given up, and the CID is another";
     return {};
   }
 
-  std::string judge_repaired(MemoryFileSystem& files) {
+  std::string judge_repaired(FileSystem& files) {
     repair(files);
     Image image = open(files, Access::read_write);
     if (const CheckReport report = image.check({}); report.damages != damages_left_) return "repaired again, it has " + describe(report);
     Shown shown(image);
     for (size_t chunk = 0; chunk < shown.bad.size(); ++chunk)
       if (!shown.same(*after_, chunk)) return "repaired again, chunk " + std::to_string(chunk) + " is not as after an undisturbed repair";
-    if ((cid_of(image) != cid_) != gives_up_) return "repaired again, the CID is " + cid_of(image) + ", it was " + cid_;
+    if ((identity_of(image) != cid_) != gives_up_) return "repaired again, the CID is " + identity_of(image) + ", it was " + cid_;
     if (damages_left_ != 0) return {};
     ShadowDisk model(image.size());
     model.write(0, shown.content);
@@ -233,7 +232,7 @@ TEST_CASE("VMDK survives a power cut at any moment of a repair, and the same rep
   std::set<PowerCuts::Hash> distinct;
   const uint64_t wanted = scaled(kStates);
   for (uint64_t round = 0; distinct.size() < wanted && round < 1000; ++round) {
-    for (const Layout& layout : layouts_to_write()) {
+    for (const Layout& layout : vmdk_layouts_to_write()) {
       if (!is_sparse(layout)) continue;
       for (const Damage& damage : kDamages) {
         for (const Repair how : {Repair::safe, Repair::all}) {

@@ -1,6 +1,6 @@
 // The images on which the scripts run.
-#ifndef VARVE_TESTS_CRASH_LAYOUTS_H
-#define VARVE_TESTS_CRASH_LAYOUTS_H
+#ifndef VARVE_TESTS_CRASH_VMDK_LAYOUTS_H
+#define VARVE_TESTS_CRASH_VMDK_LAYOUTS_H
 
 #include <vector>
 
@@ -9,9 +9,9 @@
 namespace varve::test {
 
 /// Of each kind, large enough for two grain tables where the grains are small.
-std::vector<Layout> layouts_to_write();
+std::vector<Layout> vmdk_layouts_to_write();
 /// Disks of 999 sectors: the first growth adds a digit to the descriptor. In texts of other programs too, which reserve no room.
-std::vector<Layout> layouts_to_grow();
+std::vector<Layout> vmdk_layouts_to_grow();
 
 }  // namespace varve::test
 

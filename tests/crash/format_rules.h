@@ -1,0 +1,36 @@
+// What a power cut must leave alone beside a disk's content, format by format.
+#ifndef VARVE_TESTS_CRASH_FORMAT_RULES_H
+#define VARVE_TESTS_CRASH_FORMAT_RULES_H
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "io/file_system.h"
+#include "varve/image.h"
+
+namespace varve::test {
+
+struct FormatRules {
+  /// The detail of info() by which children know the content: another once it has changed.
+  const char* identity;
+  /// What no script and no cut changes, of the image at TestDisk::kPath, as lines of text.
+  std::vector<std::string> (*constants)(FileSystem& files, Image& image);
+};
+
+const FormatRules& rules_of(const std::string& format);
+
+/// As `info` shows it; empty if there is none of that name.
+std::string detail(Image& image, const std::string& key);
+/// What the rules of its format call so.
+std::string identity_of(Image& image);
+
+/// Of a VMDK: bytes that an embedded descriptor may take, from the second sector on.
+inline constexpr uint64_t kDescriptorArea = 20 * 512;
+bool has_embedded_text(const Storage& file);
+/// Of the VMDK at TestDisk::kPath, wherever it lies.
+std::string descriptor_text(FileSystem& files);
+
+}  // namespace varve::test
+
+#endif
