@@ -254,7 +254,8 @@ std::string CrashRun::judge(std::set<PowerCuts::Hash>& distinct, std::vector<Sto
         if (!wrong.empty()) return;
         const std::string problem = verdict(state);
         if (!problem.empty()) wrong = state.name + ": " + problem;
-      });
+      },
+      judged_from_);
   return wrong;
 }
 
@@ -376,7 +377,8 @@ std::string CrashRun::judge_writing(PagedFileSystem& files, const Found& found) 
   Image again = Image::open(TestDisk::kPath, options(files, Access::read_only));
   if (identity_of(again) == found.identity && !found.identity.empty() && !same_bytes(model.bytes(), found.content))
     return "after the cut and more writes the disk has changed, and its identity has not";
-  const std::string wrong = difference(again, model, size);
+  std::string wrong = difference(again, model, size);
+  if (wrong.empty()) wrong = damages(again, false);
   return wrong.empty() ? wrong : "after the cut, more writes and a close, " + wrong;
 }
 

@@ -47,6 +47,8 @@ class CrashRun {
   std::vector<std::byte> repair();
   void close();
   void reopen();
+  /// In what was done until now the power does not fail: for scripts that take long to come to the point.
+  void begin_here() { judged_from_ = log_->size(); }
   /// `steps` of these at random places.
   void random(unsigned steps);
   uint64_t random_length(uint64_t most) { return rng_.between(kSector, most); }
@@ -118,6 +120,7 @@ class CrashRun {
   std::string start_identity_;
   std::vector<std::string> start_constants_;
   std::set<std::string> start_damages_;
+  size_t judged_from_ = 0;  ///< position in the log
   bool grows_ = false;
   uint64_t generation_ = 1;
 };

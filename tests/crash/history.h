@@ -40,20 +40,22 @@ class History {
   struct Version {
     size_t operation;
     uint64_t hash;
-    bool observed;  ///< what was read afterwards; false: only possible
+    bool observed;       ///< what was read afterwards; false: only possible
+    bool grown = false;  ///< the zeros of a growth: what was there before a disk shrank can't show under that size
   };
   struct Operation {
     size_t log_begin;
     size_t log_end;
     bool flush;
     uint64_t size;  ///< of the disk afterwards
+    uint64_t seen;  ///< of it
   };
 
   static uint64_t hash_sector(ConstBytes sector);
   void add(size_t log_begin, size_t log_end, bool flush);
   void record(const ShadowDisk& now, uint64_t offset, uint64_t length, bool observed = true);
   size_t last_begun(size_t position) const;
-  bool admissible(const std::vector<Version>& versions, size_t durable, size_t last, uint64_t hash) const;
+  bool admissible(const std::vector<Version>& versions, size_t durable, size_t resized, size_t last, uint64_t hash) const;
 
   std::vector<Operation> operations_;
   std::vector<std::vector<Version>> sectors_;

@@ -22,10 +22,10 @@ void run_pairs(const std::vector<Pair>& all, uint64_t wanted, Rng& rng) {
   std::set<PowerCuts::Hash> distinct;
   uint64_t runs = 0;
   const auto begin = std::chrono::steady_clock::now();
-  // A whole round, if it is not cut short by much.
+  // Of the first round all, if it is not cut short by much.
   for (uint64_t round = 0; distinct.size() < wanted && round < 1000; ++round) {
     for (const Pair& pair : all) {
-      if (distinct.size() >= 2 * wanted) break;
+      if (distinct.size() >= (round == 0 ? 2 * wanted : wanted)) break;
       CrashRun run(pair.layout, pair.script.filled, rng);
       pair.script.run(run);
       const std::string wrong = run.judge(distinct);

@@ -22,7 +22,7 @@ PowerCuts::Hash mix(const PowerCuts::Hash& all, const PowerCuts::Hash& next) {
 
 PowerCuts::PowerCuts(FileSet base, std::vector<StorageEvent> log, Rng& rng) : durable_(std::move(base)), log_(std::move(log)), rng_(rng) {}
 
-void PowerCuts::enumerate(std::set<Hash>& distinct, const Promise& promise, const Visit& visit) {
+void PowerCuts::enumerate(std::set<Hash>& distinct, const Promise& promise, const Visit& visit, size_t from) {
   distinct_ = &distinct;
   promise_ = &promise;
   visit_ = &visit;
@@ -33,7 +33,7 @@ void PowerCuts::enumerate(std::set<Hash>& distinct, const Promise& promise, cons
       pending_.push_back(widen(log_[i], now, i));
       continue;
     }
-    cut_before(i);
+    if (i >= from) cut_before(i);
     complete_flush(log_[i].file);
     window_begin_ = i + 1;
   }
@@ -93,7 +93,7 @@ void PowerCuts::apply_torn(FileSet& files, const Unit& unit, const Mask& sectors
 void PowerCuts::cut_before(size_t position) {
   prefixes(position);
   subsets(position);
-  torn();
+  torn(position);
   sizes();
   ++window_;
 }
@@ -131,7 +131,8 @@ void PowerCuts::subsets(size_t position) {
   }
 }
 
-void PowerCuts::torn() {
+/// Each write torn in four ways after those before it, and in two of them among all others: what came later may be there whole.
+void PowerCuts::torn(size_t position) {
   FileSet files = durable_;
   for (size_t i = 0; i < pending_.size(); ++i) {
     const Unit& unit = pending_[i];
@@ -142,7 +143,11 @@ void PowerCuts::torn() {
       for (size_t s = 0; s < sectors; ++s) mask[s] = variant == 0 ? s < split : variant == 1 ? s >= split : rng_.one_in(2);
       FileSet state = files;
       apply_torn(state, unit, mask);
-      emit(std::move(state), unit.position + 1, "write " + std::to_string(i) + " torn, variant " + std::to_string(variant));
+      const std::string name = "write " + std::to_string(i) + " torn, variant " + std::to_string(variant);
+      emit(state, unit.position + 1, name);
+      if (variant % 2 != 0 || i + 1 == pending_.size()) continue;
+      for (size_t later = i + 1; later < pending_.size(); ++later) apply(state, pending_[later]);
+      emit(std::move(state), position, name + ", all others whole");
     }
     apply(files, unit);
   }

@@ -41,8 +41,9 @@ class PowerCuts {
   /// once more has been promised.
   using Promise = std::function<uint64_t(size_t position)>;
 
-  /// Calls `visit` once for each state. `distinct` gathers the hashes of their bytes, over several logs if it is shared.
-  void enumerate(std::set<Hash>& distinct, const Promise& promise, const Visit& visit);
+  /// Calls `visit` once for each state. `distinct` gathers the hashes of their bytes, over several logs if it is shared. In windows that
+  /// ended before position `from` of the log the power does not fail.
+  void enumerate(std::set<Hash>& distinct, const Promise& promise, const Visit& visit, size_t from = 0);
 
  private:
   struct Unit {
@@ -62,7 +63,7 @@ class PowerCuts {
   void complete_flush(size_t file);
   void prefixes(size_t position);
   void subsets(size_t position);
-  void torn();
+  void torn(size_t position);
   void sizes();
   void keep(const Mask& chosen, size_t position, const std::string& name);
   void emit(FileSet files, size_t position, const std::string& name);
