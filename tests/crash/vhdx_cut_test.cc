@@ -332,6 +332,7 @@ TEST_CASE("VHDX survives a second power cut while the log of the first is replay
   std::vector<Pair> all = pairs(vhdx_layouts_to_write(), kScripts, rng);
   const std::vector<Pair> resizing = pairs(vhdx_layouts_to_grow(), kResizeScripts, rng);
   for (size_t i = 0; i < resizing.size(); ++i) all.insert(all.begin() + static_cast<ptrdiff_t>(2 * i), resizing[i]);
+  all.insert(all.begin(), {vhdx_layouts_with_full_tables()[0], kMoveScripts[0]});
   cut_twice(all, {"replay", false, only_replay}, scaled(kReplayStates), rng);
 }
 

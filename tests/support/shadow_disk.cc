@@ -21,10 +21,16 @@ void ShadowDisk::zero(uint64_t offset, uint64_t length) {
 }
 
 std::optional<uint64_t> ShadowDisk::settle_discard(uint64_t offset, ConstBytes now) {
-  for (size_t i = 0; i < now.size(); ++i) {
-    std::byte& old = bytes_[static_cast<size_t>(offset) + i];
-    if (now[i] != old && now[i] != std::byte{0}) return offset + i;
-    old = now[i];
+  static constexpr std::array<std::byte, kPatternBlock> kZeros{};
+  for (size_t done = 0; done < now.size(); done += kPatternBlock) {
+    const ConstBytes is = now.subspan(done, std::min<size_t>(kPatternBlock, now.size() - done));
+    std::byte* const old = &bytes_[static_cast<size_t>(offset) + done];
+    if (std::memcmp(is.data(), old, is.size()) == 0) continue;
+    if (std::memcmp(is.data(), kZeros.data(), is.size()) != 0) {
+      for (size_t i = 0; i < is.size(); ++i)
+        if (is[i] != old[i] && is[i] != std::byte{0}) return offset + done + i;
+    }
+    std::copy(is.begin(), is.end(), old);
   }
   return std::nullopt;
 }
