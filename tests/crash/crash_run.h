@@ -94,6 +94,8 @@ class CrashRun {
   OpenOptions options(FileSystem& files, Access access) const;
   PagedFileSystem files_of(const CutState& state);
 
+  // verdict.cc
+  static std::set<std::string> damages_of(Image& image);
   std::string verdict(const CutState& state);
   std::string judge_reading(PagedFileSystem& files, const CutState& state, Found& found);
   std::string judge_rest(Image& image) const;
@@ -121,7 +123,8 @@ class CrashRun {
   std::vector<std::string> start_constants_;
   std::set<std::string> start_damages_;
   size_t judged_from_ = 0;  ///< position in the log
-  bool grows_ = false;
+  bool changes_ = false;    ///< what the guest sees, as far as the script asked for it
+  bool resizes_ = false;
   uint64_t generation_ = 1;
 };
 

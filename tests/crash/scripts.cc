@@ -22,10 +22,11 @@ void run_pairs(const std::vector<Pair>& all, uint64_t wanted, Rng& rng) {
   std::set<PowerCuts::Hash> distinct;
   uint64_t runs = 0;
   const auto begin = std::chrono::steady_clock::now();
-  // Of the first round all, if it is not cut short by much.
+  // Of the first round all, unless that is more than twice as much or the build is a slow one.
+  const uint64_t most = stride() == 1 ? 2 * wanted : wanted;
   for (uint64_t round = 0; distinct.size() < wanted && round < 1000; ++round) {
     for (const Pair& pair : all) {
-      if (distinct.size() >= (round == 0 ? 2 * wanted : wanted)) break;
+      if (distinct.size() >= (round == 0 ? most : wanted)) break;
       CrashRun run(pair.layout, pair.script.filled, rng);
       pair.script.run(run);
       const std::string wrong = run.judge(distinct);
@@ -34,8 +35,8 @@ void run_pairs(const std::vector<Pair>& all, uint64_t wanted, Rng& rng) {
     }
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-  std::printf("power cuts: %zu distinct states of %llu scripts in %.1f s\n", distinct.size(), static_cast<unsigned long long>(runs),
-              took.count());
+  std::printf("power cuts, %s: %zu distinct states of %llu scripts in %.1f s\n", all.front().layout.config.format.c_str(), distinct.size(),
+              static_cast<unsigned long long>(runs), took.count());
   CHECK(distinct.size() >= wanted);
 }
 
