@@ -86,7 +86,7 @@ class Medium {
     const uint64_t sectors = is.extents().back().sectors;
     CHECK((sectors == old.extents().back().sectors || sectors == now.extents().back().sectors));
     CHECK(is.extents().size() == old.extents().size());
-    for (const auto& entry : is.entries()) { // no structured binding: clang 14's lambdas, so CAPTURE, can't take one
+    for (const auto& entry : is.entries()) {  // no structured binding: clang 14's lambdas, so CAPTURE, can't take one
       CAPTURE(entry.first);
       CHECK((old.get(entry.first) == entry.second || now.get(entry.first) == entry.second));
     }
