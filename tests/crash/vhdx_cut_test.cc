@@ -136,9 +136,9 @@ TEST_CASE("VHDX survives a power cut at any moment of every script: 10,000 disti
 void go_round_the_log(CrashRun& run, uint64_t begin, uint64_t end) {
   for (uint64_t i = 0; i < end; ++i) {
     if (i == begin) run.begin_here();
-    run.write(kMiB + i * 1024, 512);
+    run.write(kMiB + i * 1024, run.random_length(3 * kKiB));
     if (i % 2 == 0) {
-      run.write(0, 512);
+      run.write(0, run.random_length(4 * kKiB));
     } else {
       run.zero(0, kMiB);
     }
@@ -220,7 +220,7 @@ TEST_CASE("VHDX survives a power cut at any moment of growing and shrinking: 3,0
 }
 
 void move_table(CrashRun& run) {
-  run.write(4 * kKiB, 4 * kKiB);
+  run.write(4 * kKiB, run.random_length(4 * kKiB));
   run.grow(2 * kMiB);
   run.write(kMiB + 4 * kKiB, 4 * kKiB);
   run.close();
@@ -228,7 +228,7 @@ void move_table(CrashRun& run) {
 
 /// The table's old place takes a block; then the disk no longer needs the new one.
 void use_the_old_place(CrashRun& run) {
-  run.write(4 * kKiB, 4 * kKiB);
+  run.write(4 * kKiB, run.random_length(4 * kKiB));
   run.flush();
   run.grow(8 * kMiB);
   run.flush();
@@ -257,21 +257,21 @@ TEST_CASE("VHDX survives a power cut while its table moves to a larger region: 2
 void repair(CrashRun& run) { run.repair(); }
 
 void write_and_repair(CrashRun& run) {
-  run.write(3 * kKiB, 3 * kKiB);
+  run.write(3 * kKiB, run.random_length(8 * kKiB));
   run.repair();
-  run.write(kMiB, 3 * kKiB);
+  run.write(kMiB, run.random_length(8 * kKiB));
   run.close();
 }
 
 void repair_and_write(CrashRun& run) {
   run.repair();
-  run.write(kMiB + 5 * kKiB, 3 * kKiB);
+  run.write(kMiB + 5 * kKiB, run.random_length(8 * kKiB));
   run.flush();
   run.close();
 }
 
 void write_unrepaired(CrashRun& run) {
-  run.write(kMiB, 3 * kKiB);
+  run.write(kMiB, run.random_length(8 * kKiB));
   run.flush();
   run.zero(0, kMiB);
   run.close();
