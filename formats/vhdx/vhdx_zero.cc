@@ -35,14 +35,12 @@ void VhdxImage::for_each_block(uint64_t offset, uint64_t length, const std::func
 }
 
 bool VhdxImage::zero(uint64_t offset, uint64_t length) {
-  // Every block of a fixed disk stays where it is: the node writes zeros.
-  if (parts_.metadata.fixed) return false;
   begin_session();
   for_each_block(offset, length, [this](const Piece& piece) {
-    if (piece.length == needed_of(piece.block))
-      give_up(piece, BlockState::zero);
-    else
-      zero_part(piece);
+    if (!parts_.metadata.fixed && piece.length == needed_of(piece.block)) return give_up(piece, BlockState::zero);
+    zero_part(piece);
+    // Every block of a fixed disk stays where it is, and keeps its space.
+    if (parts_.metadata.fixed && piece.entry.has_place()) file_->reserve(place_of(piece), piece.length);
   });
   return true;
 }

@@ -134,16 +134,29 @@ TEST_CASE("a fixed disk: every block fully present, each in a place of its own, 
   CHECK(read_all(image) == Bytes(5 * kMiB + 512));
 }
 
-TEST_CASE("a fixed disk takes its space on the host from the start, a dynamic one does not") {
+uint64_t taken_on_host(const std::string& path) {
+  struct stat status {};
+  REQUIRE(stat(path.c_str(), &status) == 0);
+  return static_cast<uint64_t>(status.st_blocks) * 512;
+}
+
+TEST_CASE("a fixed disk takes its space on the host from the start and keeps it when it is zeroed; a dynamic one does not") {
   const TempDir dir;
   for (const std::string subformat : {"fixed", "dynamic"}) {
     const std::string path = dir / (subformat + ".vhdx");
     create_image(host_file_system(), path, "vhdx", 40 * kMiB, {{"subformat", subformat}});
-    struct stat status {};
-    REQUIRE(stat(path.c_str(), &status) == 0);
-    const uint64_t taken = static_cast<uint64_t>(status.st_blocks) * 512;
-    CHECK((taken >= 64 * kMiB) == (subformat == "fixed"));  // two blocks of 32 MiB
-    CHECK((taken < 2 * kMiB) == (subformat == "dynamic"));
+    CHECK((taken_on_host(path) >= 64 * kMiB) == (subformat == "fixed"));  // two blocks of 32 MiB
+    CHECK((taken_on_host(path) < 2 * kMiB) == (subformat == "dynamic"));
+    OpenOptions how;
+    how.format = "vhdx";
+    how.access = Access::read_write;
+    Image image = Image::open(path, how);
+    image.write_at(0, filled(40 * kMiB, 7));
+    image.zero(512, 40 * kMiB - 512);
+    image.discard(0, 40 * kMiB);
+    image.close();
+    CHECK((taken_on_host(path) >= 64 * kMiB) == (subformat == "fixed"));
+    CHECK(read_some(image, 512, 40 * kMiB - 512) == Bytes(40 * kMiB - 512));
   }
 }
 
