@@ -79,6 +79,12 @@ bool SparseCheck::possible(uint64_t grain, uint32_t entry) const {
   return range_fits(entry * kSectorSize, length, file_size_) && !directory_.is_metadata(entry, div_ceil(length, kSectorSize));
 }
 
+/// Of such a grain the reader shows what the file has: a safe repair must not hide it behind a copy that knows nothing of it.
+bool SparseCheck::begins_in_file(uint32_t entry) const {
+  return is_data(entry) && !header_.compressed() && entry >= header_.overhead_sectors && entry * kSectorSize < file_size_ &&
+         !directory_.is_metadata(entry, header_.grain_sectors);
+}
+
 std::string SparseCheck::why_impossible(uint64_t grain, uint32_t entry) const {
   const bool metadata = directory_.is_metadata(entry, 1) || (!header_.compressed() && entry < header_.overhead_sectors);
   return "grain " + std::to_string(grain) + (metadata ? " lies inside the metadata" : " lies outside the file");
@@ -124,7 +130,7 @@ SparseCheck::Entries SparseCheck::entries_of(uint64_t grain) {
 SparseCheck::Resolved SparseCheck::resolve(uint64_t grain, Entries e) const {
   const bool primary_ok = possible(grain, e.primary);
   const bool redundant_ok = possible(grain, e.redundant);
-  if (!primary_ok && !redundant_ok) return {0, false};
+  if (!primary_ok && (!redundant_ok || (e.redundant == 0 && begins_in_file(e.primary)))) return {0, false};
   if (!primary_ok) return {e.redundant, true};
   return {!redundant_ok || e.primary != 0 ? e.primary : e.redundant, true};
 }

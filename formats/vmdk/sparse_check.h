@@ -76,6 +76,7 @@ class SparseCheck {
   uint64_t compressed_bytes() const;
   bool possible(uint64_t grain, uint32_t entry) const;
   bool is_data(uint32_t entry) const { return entry > 1 || (entry == 1 && !header_.has_zeroed_grains()); }
+  bool begins_in_file(uint32_t entry) const;
   std::string why_impossible(uint64_t grain, uint32_t entry) const;
   void claim(uint64_t grain, uint32_t entry);
   uint64_t slot_of(uint64_t sector) const { return (sector + step_ - phase_) / step_; }

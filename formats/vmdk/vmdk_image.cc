@@ -73,8 +73,12 @@ void VmdkImage::read_at(uint64_t offset, MutableBytes out) {
   });
 }
 
+void VmdkImage::require_writable(uint64_t offset, uint64_t length) {
+  split(offset, length, [&](const ImagePart& part, uint64_t, uint64_t) { require_writable(part); });
+}
+
 void VmdkImage::write_at(uint64_t offset, ConstBytes data) {
-  split(offset, data.size(), [&](const ImagePart& part, uint64_t, uint64_t) { require_writable(part); });
+  require_writable(offset, data.size());
   before_change();
   split(offset, data.size(), [&](const ImagePart& part, uint64_t at, uint64_t length) {
     part.driver->write_at(at, data.first(length));

@@ -67,6 +67,7 @@ class VmdkImage final : public FormatImage {
   uint64_t granularity() const override { return granularity_; }
   void read_at(uint64_t offset, MutableBytes out) override;
   void write_at(uint64_t offset, ConstBytes data) override;
+  void require_writable(uint64_t offset, uint64_t length) override;
   bool zero(uint64_t offset, uint64_t length) override;
   void discard(uint64_t offset, uint64_t length) override;
   Extent extent_at(uint64_t offset, uint64_t limit) override;

@@ -137,6 +137,8 @@ class FormatImage {
   /// What this layer does not hold comes from read_backing().
   virtual void read_at(uint64_t offset, MutableBytes out) = 0;
   virtual void write_at(uint64_t offset, ConstBytes data);
+  /// Throws what a write to the range is refused with, before anything changes. The node asks before it makes one request out of several.
+  virtual void require_writable(uint64_t /*offset*/, uint64_t /*length*/) {}
   /// False: this range can't be said to be zero cheaply; the node writes zeros.
   virtual bool zero(uint64_t offset, uint64_t length);
   /// Advice. Must never uncover the parent's data or an older state.

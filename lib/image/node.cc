@@ -126,6 +126,7 @@ void Node::zero(uint64_t offset, uint64_t length) {
   const uint64_t first = std::min(end, align_up(offset, unit));
   const uint64_t last = end == size() ? end : std::max(first, align_down(end, unit));
   named([&] {
+    image_->require_writable(offset, length);
     zero_by_writing(offset, first - offset);
     if (last > first && !image_->zero(first, last - first)) zero_by_writing(first, last - first);
     zero_by_writing(last, end - last);

@@ -166,6 +166,23 @@ TEST_CASE("a bad entry in either copy is damage, and is repaired from the other 
   }
 }
 
+TEST_CASE("a grain that the file holds in part, and that only one copy knows, is not hidden by a safe repair") {
+  Patient p;
+  p.file()->resize(p.file()->size() - kGrain / 2);
+  p.poke(p.redundant(1599), 0);
+  const CheckReport report = p.repair(Repair::safe);
+  INFO(messages(report));
+  CHECK(report.damages == 1);
+  OpenOptions options;
+  options.format = "vmdk";
+  options.file_system = &p.files;
+  Image image = Image::open("/d/a.vmdk", options);
+  Bytes part(kGrain / 4);
+  image.read_at(1599 * kGrain, part);
+  CHECK(part == Bytes(p.disk.at(1599).begin(), p.disk.at(1599).begin() + kGrain / 4));
+  CHECK(p.repair(Repair::all).damages == 0);
+}
+
 TEST_CASE("an entry that one copy has lost comes back from the other") {
   for (const bool primary : {true, false}) {
     CAPTURE(primary);
