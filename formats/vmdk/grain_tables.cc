@@ -176,21 +176,33 @@ void GrainTables::read_one(uint64_t table, std::span<le32> out) {
   file_->read_at(uint64_t{primary != 0 ? primary : redundant} * kSectorSize, std::as_writable_bytes(out));
 }
 
-/// Takes single entries from the redundant copy where the primary's make no sense and its do.
+/// How much sense an entry makes: none, that of a grain which the file holds in part, or all.
+int GrainTables::sense_of(uint64_t grain, uint32_t entry) const {
+  const GrainKind kind = classify(entry);
+  if (kind == GrainKind::bad) return 0;
+  if (kind != GrainKind::data || header_.compressed()) return 2;
+  const uint64_t length = std::min(header_.grain_bytes(), header_.capacity_bytes() - grain * header_.grain_bytes());
+  return range_fits(uint64_t{entry} * kSectorSize, length, file_end()) ? 2 : 1;
+}
+
+/// Takes single entries from the redundant copy where those make more sense than the primary's.
 void GrainTables::heal(uint64_t table, std::span<le32> entries) {
   const uint32_t other = directory_.usable(TableCopy::redundant, table);
   if (other == 0 || directory_.usable(TableCopy::primary, table) == 0) return;
-  const auto is_bad = [this](uint32_t entry) { return classify(entry) == GrainKind::bad; };
-  if (std::none_of(entries.begin(), entries.end(), is_bad)) return;
+  const uint64_t first = table * header_.gtes_per_gt;
+  const uint64_t count = std::min<uint64_t>(entries.size(), grains_ - first);
+  uint64_t sound = 0;
+  while (sound < count && sense_of(first + sound, entries[sound]) == 2) ++sound;
+  if (sound == count) return;
   std::vector<le32> copy(entries.size());
   try {
     file_->read_at(uint64_t{other} * kSectorSize, std::as_writable_bytes(std::span(copy)));
   } catch (const Error&) {
     return;  // the entries stay bad, and reading what they stand for says so
   }
-  for (size_t i = 0; i < copy.size(); ++i) {
+  for (uint64_t i = sound; i < count; ++i) {
     // An absent entry is no evidence: it would turn damage into zeros.
-    if (!is_bad(entries[i]) || copy[i] == kEntryAbsent || is_bad(copy[i])) continue;
+    if (copy[i] == kEntryAbsent || sense_of(first + i, copy[i]) <= sense_of(first + i, entries[i])) continue;
     entries[i] = copy[i];
     pages_[table / plan_.tables_per_page].healed |= uint32_t{1} << table % plan_.tables_per_page;
   }

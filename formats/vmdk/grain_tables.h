@@ -126,6 +126,7 @@ class GrainTables {
   void read_tables(uint64_t number, Page& page, std::vector<le32>& entries);
   void read_run(uint64_t first, uint64_t count, uint32_t sector, std::span<le32> out);
   void read_one(uint64_t table, std::span<le32> out);
+  int sense_of(uint64_t grain, uint32_t entry) const;
   void heal(uint64_t table, std::span<le32> entries);
   bool in_hole(uint64_t offset, uint64_t length);
   void drop_pages();

@@ -130,7 +130,10 @@ SparseCheck::Entries SparseCheck::entries_of(uint64_t grain) {
 SparseCheck::Resolved SparseCheck::resolve(uint64_t grain, Entries e) const {
   const bool primary_ok = possible(grain, e.primary);
   const bool redundant_ok = possible(grain, e.redundant);
-  if (!primary_ok && (!redundant_ok || (e.redundant == 0 && begins_in_file(e.primary)))) return {0, false};
+  // What stays if nothing is given up: what the reader takes.
+  const uint32_t kept = begins_in_file(e.redundant) && !begins_in_file(e.primary) ? e.redundant : e.primary;
+  if (!primary_ok && !redundant_ok) return {kept, false};
+  if (!primary_ok && e.redundant == 0 && begins_in_file(e.primary)) return {e.primary, false};
   if (!primary_ok) return {e.redundant, true};
   return {!redundant_ok || e.primary != 0 ? e.primary : e.redundant, true};
 }

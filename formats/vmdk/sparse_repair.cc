@@ -34,7 +34,7 @@ std::vector<le32> SparseCheck::resolved_table(uint64_t table) {
     const Entries stored = entries_of(first + i);
     const Resolved right = resolve(first + i, stored);
     // What cannot be right is given up only on the user's word.
-    entries[i] = right.possible ? right.entry : (repairs(Repair::all) ? 0 : stored.primary);
+    entries[i] = right.possible || !repairs(Repair::all) ? right.entry : 0;
   }
   return entries;
 }
