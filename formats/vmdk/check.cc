@@ -35,13 +35,25 @@ class ImageCheck {
   ImageCheck(VmdkImage& image, const CheckOptions& options) : image_(image), options_(options) {}
 
   CheckReport run() {
-    if (image_.descriptor() != nullptr) check_descriptor(image_.descriptor()->descriptor(), report_);
+    const bool had_cid = image_.descriptor() != nullptr && image_.descriptor()->descriptor().cid();
     for (size_t i = 0; i < image_.parts().parts.size(); ++i) check_part(i);
+    if (image_.descriptor() != nullptr) check_final_descriptor(had_cid);
     return std::move(report_);
   }
 
  private:
   const ImagePart& part(size_t index) const { return image_.parts().parts[index]; }
+
+  /// After the parts: a repair that gives up data renews the CID, which mends a descriptor that had no good one.
+  void check_final_descriptor(bool had_cid) {
+    const Descriptor& descriptor = image_.descriptor()->descriptor();
+    check_descriptor(descriptor, report_);
+    if (had_cid || !descriptor.cid()) return;
+    Finding found;
+    found.message = "descriptor: there was no CID, or no number of 8 hex digits";
+    found.repaired = true;
+    report_.add(std::move(found));
+  }
 
   void check_part(size_t index) {
     const size_t before = report_.findings.size();
