@@ -18,12 +18,12 @@
 #include <string>
 #include <vector>
 
+#include "base/in_flight.h"
 #include "base/interval_set.h"
 #include "base/range_claims.h"
 #include "image/driver.h"
 #include "vhdx/block_map.h"
 #include "vhdx/file_space.h"
-#include "vhdx/in_flight.h"
 #include "vhdx/metadata.h"
 #include "vhdx/owner_map.h"
 #include "vhdx/page_cache.h"

@@ -39,6 +39,26 @@ std::optional<Interval> IntervalSet::insert(uint64_t offset, uint64_t length) {
   return overlap;
 }
 
+void IntervalSet::erase(uint64_t offset, uint64_t length) {
+  const uint64_t end = checked_add(offset, length, "the end of a range");
+  if (length == 0) return;
+  auto it = ends_.upper_bound(offset);
+  if (it != ends_.begin() && std::prev(it)->second > offset) --it;
+  while (it != ends_.end() && it->first < end) {
+    const auto [begin, old_end] = *it;
+    // What stays is there before what goes is gone: without memory nothing has changed.
+    if (old_end > end) ends_.emplace(end, old_end);
+    total_ -= std::min(old_end, end) - std::max(begin, offset);
+    if (begin < offset) {
+      it->second = offset;
+      ++it;
+    } else {
+      it = ends_.erase(it);
+    }
+    if (old_end >= end) return;
+  }
+}
+
 bool IntervalSet::contains(uint64_t offset, uint64_t length) const {
   const uint64_t end = checked_add(offset, length, "the end of a range");
   if (length == 0) return true;

@@ -24,6 +24,9 @@ class IntervalSet {
   /// Adds the range. Returns the first part of it that was in the set before: an overlap.
   std::optional<Interval> insert(uint64_t offset, uint64_t length);
 
+  /// Takes the range out; what of it was not in the set stays out.
+  void erase(uint64_t offset, uint64_t length);
+
   /// The first part of the range that is in the set.
   std::optional<Interval> find_overlap(uint64_t offset, uint64_t length) const;
   /// Is all of the range in the set?
@@ -31,6 +34,8 @@ class IntervalSet {
   /// The maximal parts of the range that are not in the set, in order.
   std::vector<Interval> gaps(uint64_t offset, uint64_t length) const;
 
+  /// The largest end; 0 if the set is empty.
+  uint64_t end() const noexcept { return ends_.empty() ? 0 : ends_.rbegin()->second; }
   /// How many intervals there are: what bounds the memory.
   size_t count() const noexcept { return ends_.size(); }
   /// How many numbers are in the set.

@@ -125,8 +125,16 @@ TEST_CASE("an interval set agrees with a vector of flags") {
         covered += gap.length;
       }
       REQUIRE(covered == static_cast<uint64_t>(std::count(begin, end, false)));
-      REQUIRE(set.insert(offset, length) == overlap);
-      std::fill(begin, end, true);
+      if (random.below(3) == 0) {
+        set.erase(offset, length);
+        std::fill(begin, end, false);
+      } else {
+        REQUIRE(set.insert(offset, length) == overlap);
+        std::fill(begin, end, true);
+      }
+      uint64_t last = 0;
+      for (uint64_t i = 0; i < kSize; ++i) last = model[i] ? i + 1 : last;
+      REQUIRE(set.end() == last);
       REQUIRE(set.total() == static_cast<uint64_t>(std::count(model.begin(), model.end(), true)));
     }
     uint64_t runs = 0;
@@ -148,6 +156,34 @@ TEST_CASE("MEM-17: intervals are half-open, and one that wraps is corrupt") {
   CHECK_ERRC(set.find_overlap(1, UINT64_MAX), Errc::corrupt);
   CHECK_ERRC(set.contains(2, UINT64_MAX - 1), Errc::corrupt);
   CHECK_ERRC(set.gaps(UINT64_MAX, 2), Errc::corrupt);
+}
+
+TEST_CASE("erasing takes out what is there: a middle, an end, several at once, nothing") {
+  const auto left = [](std::initializer_list<Interval> in, Interval out) {
+    IntervalSet set;
+    for (const Interval& one : in) set.insert(one.offset, one.length);
+    set.erase(out.offset, out.length);
+    std::string text;
+    uint64_t total = 0;
+    for (auto run = set.find_overlap(0, 1000); run; run = set.find_overlap(run->end(), 1000)) {
+      text += std::to_string(run->offset) + "-" + std::to_string(run->end()) + " ";
+      total += run->length;
+    }
+    CHECK(set.total() == total);
+    return text;
+  };
+  CHECK(left({{10, 20}}, {15, 5}) == "10-15 20-30 ");
+  CHECK(left({{10, 20}}, {10, 5}) == "15-30 ");
+  CHECK(left({{10, 20}}, {25, 5}) == "10-25 ");
+  CHECK(left({{10, 20}}, {10, 20}).empty());
+  CHECK(left({{10, 20}}, {0, 100}).empty());
+  CHECK(left({{10, 20}}, {0, 10}) == "10-30 ");
+  CHECK(left({{10, 20}}, {30, 10}) == "10-30 ");
+  CHECK(left({{10, 20}}, {15, 0}) == "10-30 ");
+  CHECK(left({{10, 5}, {20, 5}, {30, 5}}, {12, 20}) == "10-12 32-35 ");
+  CHECK(left({{10, 5}, {20, 5}, {30, 5}}, {15, 15}) == "10-15 30-35 ");
+  IntervalSet set;
+  CHECK_ERRC(set.erase(UINT64_MAX, 2), Errc::corrupt);
 }
 
 TEST_CASE("a UUID is its text, in either case and with or without braces") {

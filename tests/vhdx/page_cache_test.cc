@@ -5,11 +5,11 @@
 #include <atomic>
 #include <thread>
 
+#include "base/in_flight.h"
 #include "support/pattern.h"
 #include "support/seeds.h"
 #include "vhdx/builder.h"
 #include "vhdx/file_space.h"
-#include "vhdx/in_flight.h"
 #include "vhdx/owner_map.h"
 #include "vhdx/sector_bitmap.h"
 
@@ -224,11 +224,11 @@ TEST_CASE("free space: what is free at the end is given up, from the last run on
 }
 
 TEST_CASE("requests under way: a generation ends only when all that began before it have ended") {
-  vhdx::InFlight requests;
+  InFlight requests;
   CHECK(requests.advance());
-  auto old = std::make_unique<vhdx::InFlight::Request>(requests);
+  auto old = std::make_unique<InFlight::Request>(requests);
   CHECK(requests.advance());
-  const vhdx::InFlight::Request young(requests);
+  const InFlight::Request young(requests);
   CHECK_FALSE(requests.advance());  // the old one may still know an old place
   old.reset();
   CHECK(requests.advance());

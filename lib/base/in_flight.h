@@ -1,13 +1,13 @@
 // Which requests may still know a place that the tables no longer name.
-#ifndef VARVE_FORMATS_VHDX_IN_FLIGHT_H
-#define VARVE_FORMATS_VHDX_IN_FLIGHT_H
+#ifndef VARVE_BASE_IN_FLIGHT_H
+#define VARVE_BASE_IN_FLIGHT_H
 
 #include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 
-namespace varve::vhdx {
+namespace varve {
 
 /// Counts the requests under way in two generations. advance() begins a new one once the older has ended, so a request that began before
 /// one successful advance() has ended when the next one succeeds: nobody ever waits. Thread-safe; advance() by one thread at a time.
@@ -46,6 +46,6 @@ class InFlight {
   std::array<std::atomic<uint64_t>, 2> counts_{};
 };
 
-}  // namespace varve::vhdx
+}  // namespace varve
 
 #endif
