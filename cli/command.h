@@ -63,6 +63,7 @@ const Command& check_command();
 const Command& map_command();
 const Command& compare_command();
 const Command& resize_command();
+const Command& snapshot_command();
 const Command& formats_command();
 const Command& help_command();
 

@@ -64,6 +64,7 @@ std::vector<Option> option_table() {
                        create_options_option(),
                        {'b', "", "PARENT", "make DST a delta on this image: only what differs is stored"},
                        {'F', "", "FORMAT", "format of PARENT; without it, that of DST"},
+                       snapshot_option(),
                        threads_option(),
                        {'n', "", "", "write into DST, an existing image or block device, instead of making it"},
                        {0, "target-is-zero", "", "with -n: take your word that all of DST reads as zeros now"},

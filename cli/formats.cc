@@ -22,6 +22,7 @@ std::string capabilities(const FormatCapabilities& can) {
   add(can.resize, "resize");
   add(can.check, "check");
   add(can.repair, "repair");
+  add(can.snapshots, "snapshots");
   add(can.stream_in, "read from a pipe");
   add(can.stream_out, "write to a pipe");
   return text;

@@ -33,9 +33,9 @@ Json to_json(const OptionSpec& option) {
 }
 
 Json to_json(const FormatCapabilities& can) {
-  return {{"create", can.create},       {"write", can.write},          {"parent", can.parent}, {"zero", can.zero},
-          {"discard", can.discard},     {"resize", can.resize},        {"check", can.check},   {"repair", can.repair},
-          {"stream_in", can.stream_in}, {"stream_out", can.stream_out}};
+  return {{"create", can.create},       {"write", can.write},         {"parent", can.parent},        {"zero", can.zero},
+          {"discard", can.discard},     {"resize", can.resize},       {"check", can.check},          {"repair", can.repair},
+          {"snapshots", can.snapshots}, {"stream_in", can.stream_in}, {"stream_out", can.stream_out}};
 }
 
 }  // namespace

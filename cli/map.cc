@@ -89,7 +89,8 @@ const Command& map_command() {
           "Lists the runs of the disk in order: offset and length in bytes; kind (data, compressed data, zero, or absent: stored in no "
           "layer); depth in the chain (0 "
           "is FILE itself, 1 its parent); and for plain data the offset in the host file that holds it.",
-      .options = option_rows({{format_option(), unlocked_option()}, parent_options(), reference_options(), {json_option()}}),
+      .options =
+          option_rows({{format_option(), snapshot_option(), unlocked_option()}, parent_options(), reference_options(), {json_option()}}),
       .min_operands = 1,
       .max_operands = 1,
       .exit_codes = {},

@@ -30,6 +30,8 @@ Option force_option(std::string_view what) { return {0, "force", "", what}; }
 
 Option unlocked_option(std::string_view what) { return {'U', "", "", what}; }
 
+Option snapshot_option() { return {'l', "", "SNAPSHOT", "read the disk as this snapshot holds it"}; }
+
 Option threads_option() { return {'j', "", "N", "number of threads; without it, one for each processor"}; }
 
 std::vector<Option> progress_options() {
@@ -138,6 +140,7 @@ OpenOptions open_options(const Arguments& arguments, Messages& messages) {
   options.references = references_value(arguments);
   options.parent = arguments.value("parent");
   options.ignore_parent = arguments.has("ignore-parent");
+  options.snapshot = arguments.value("-l");
   options.durable = arguments.value("sync") != "none";
   options.limits = limits_value(arguments);
   options.warn = warning_function(messages);

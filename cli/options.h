@@ -21,6 +21,7 @@ Option create_options_option();  ///< -o
 Option sync_option();
 Option force_option(std::string_view what);
 Option unlocked_option(std::string_view what = "read an image that another program is writing");  ///< -U
+Option snapshot_option();                                                                         ///< -l
 Option threads_option();                                                                          ///< -j
 
 std::vector<Option> progress_options();   ///< -p, --progress, -q

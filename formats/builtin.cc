@@ -1,5 +1,6 @@
 // The formats of this build, in the order in which `varve formats` lists them.
 #include "image/driver.h"
+#include "native/native.h"
 #include "raw/raw.h"
 #include "vhdx/vhdx.h"
 #include "vmdk/vmdk.h"
@@ -7,7 +8,7 @@
 namespace varve {
 
 std::span<const FormatDriver* const> builtin_formats() {
-  static const FormatDriver* const kFormats[] = {&raw_driver(), &vhdx_driver(), &vmdk_driver()};
+  static const FormatDriver* const kFormats[] = {&native_driver(), &raw_driver(), &vhdx_driver(), &vmdk_driver()};
   return kFormats;
 }
 

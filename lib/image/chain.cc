@@ -31,10 +31,18 @@ const FormatDriver& driver_of(const Layer& layer) {
   return *found.driver;
 }
 
+void require_snapshots(const FormatDriver& driver, const Host& host) {
+  if (!driver.info().can.snapshots)
+    throw Error(Errc::unsupported, "format " + std::string(driver.info().name) + " has no snapshots").hint("leave the snapshot out");
+  if (host.how.access == Access::read_write)
+    throw Error(Errc::invalid_argument, "a snapshot can't be written to").hint("revert to it first");
+}
+
 std::shared_ptr<Node> open_layer(const Layer& layer, const OpenOptions& options) {
   const std::string& path = layer.storage->name();
   try {
     const FormatDriver& driver = driver_of(layer);
+    if (!layer.host.snapshot.empty()) require_snapshots(driver, layer.host);
     auto warnings = std::make_shared<Warnings>(options.warn);
     ImageOpenContext context(layer.host, layer.storage, options.limits, *warnings);
     std::unique_ptr<FormatImage> image = driver.open(context);
@@ -84,6 +92,7 @@ void open_parents(const std::shared_ptr<Node>& top, const std::shared_ptr<Storag
   std::vector<StorageId> seen;
   if (const auto id = file->id()) seen.push_back(*id);
   host.how.access = Access::read_only;
+  host.snapshot.clear();
   const uint32_t max_depth = std::min(options.limits.chain_depth, kMaxChainDepth);
   std::string named_by_user = options.parent;
   std::shared_ptr<Node> child = top;
@@ -150,7 +159,7 @@ std::shared_ptr<Node> open_parent_of_new(const std::string& path, const FormatDr
 }  // namespace
 
 std::shared_ptr<Node> open_node(const std::string& path, const OpenOptions& options) {
-  Host host{&file_system_of(options.file_system), options.references, {}, &random_of(options.random)};
+  Host host{&file_system_of(options.file_system), options.references, {}, &random_of(options.random), options.snapshot};
   host.how.access = options.access;
   host.how.lock = !options.ignore_locks;
   host.how.durable = options.durable;
@@ -161,7 +170,7 @@ std::shared_ptr<Node> open_node(const std::string& path, const OpenOptions& opti
 }
 
 std::shared_ptr<Node> open_node(std::shared_ptr<Storage> storage, const OpenOptions& options) {
-  Host host{&file_system_of(options.file_system), References::none, {}, &random_of(options.random)};
+  Host host{&file_system_of(options.file_system), References::none, {}, &random_of(options.random), options.snapshot};
   host.how.access = options.access;
   return open_chain({std::move(storage), options.format, host}, options);
 }

@@ -25,6 +25,7 @@
 namespace varve {
 
 class FormatImage;
+class Snapshots;     // image/snapshots.h
 class RandomSource;  // base/random.h
 
 // ---- what a driver is given ------------------------------------------------------------------
@@ -43,6 +44,8 @@ class OpenContext : public DriverContext {
  public:
   virtual const std::shared_ptr<Storage>& file() const = 0;
   virtual bool writable() const = 0;
+  /// The snapshot to be read instead of the disk as it is now; empty: none. Only formats that have snapshots are asked for one.
+  virtual const std::string& snapshot() const = 0;
   /// A file that the image names. The reference policy decides (Errc::permission), locks are taken as for the image itself.
   /// `device`: the format says that this name is a block device, which only References::any allows.
   virtual std::shared_ptr<Storage> open_reference(const std::string& name, bool device = false) = 0;
@@ -157,6 +160,8 @@ class FormatImage {
   /// What children compare, such as "CID 1a2b3c4d"; empty if the format has none.
   virtual std::string identity() const { return {}; }
   virtual BulkWriter* bulk_writer() { return nullptr; }
+  /// nullptr: the format has none.
+  virtual Snapshots* snapshots() { return nullptr; }
   /// The storage in which every byte of the disk lies at its own offset; nullptr if there is none such.
   virtual Storage* flat_storage() { return nullptr; }
 

@@ -3,6 +3,7 @@
 
 #include "image/chain.h"
 #include "image/registry.h"
+#include "image/snapshots.h"
 
 namespace varve {
 
@@ -37,6 +38,19 @@ void Image::discard(uint64_t offset, uint64_t length) { node_->discard(offset, l
 void Image::flush() { node_->flush(); }
 void Image::resize(uint64_t size) { node_->resize(size); }
 Extent Image::extent_at(uint64_t offset) { return node_->extent_at(offset); }
+std::vector<SnapshotInfo> Image::snapshots() { return node_->snapshots(); }
+void Image::create_snapshot(const std::string& name, uint64_t time) {
+  node_->change_snapshots("create a snapshot", [&](Snapshots& all) { all.create(name, time); });
+}
+void Image::delete_snapshot(const std::string& name) {
+  node_->change_snapshots("delete a snapshot", [&](Snapshots& all) { all.remove(name); });
+}
+void Image::revert_to_snapshot(const std::string& name) {
+  node_->change_snapshots("revert to a snapshot", [&](Snapshots& all) { all.revert(name); });
+}
+void Image::rename_snapshot(const std::string& name, const std::string& new_name) {
+  node_->change_snapshots("rename a snapshot", [&](Snapshots& all) { all.rename(name, new_name); });
+}
 CheckReport Image::check(const CheckOptions& options) { return node_->check(options); }
 void Image::close() { node_->close(); }
 void Image::abort() noexcept { node_->abort(); }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/checked_math.h"
+#include "image/snapshots.h"
 
 namespace varve {
 
@@ -209,6 +210,30 @@ CheckReport Node::check(const CheckOptions& options) {
   if (options.repair == Repair::none) return named([&] { return image_->check(options); });
   require_writable("repair");
   return last_if_it_fails([&] { return image_->check(options); });
+}
+
+Snapshots& Node::require_snapshots(const char* operation) {
+  if (Snapshots* all = image_->snapshots()) return *all;
+  throw Error(Errc::unsupported, "format " + std::string(identity_.driver->info().name) + " has no snapshots")
+      .in(identity_.path)
+      .during(operation)
+      .hint("convert the image to a format that has");
+}
+
+std::vector<SnapshotInfo> Node::snapshots() {
+  return named([&] { return require_snapshots("list snapshots").list(); });
+}
+
+void Node::change_snapshots(const char* operation, const std::function<void(Snapshots&)>& change) {
+  Snapshots& all = require_snapshots(operation);
+  require_whole_chain(operation);
+  try {
+    named([&] { change(all); });
+  } catch (const Error& error) {
+    if (error.code() != Errc::not_found && error.code() != Errc::exists && error.code() != Errc::invalid_argument)
+      identity_.flush_failed->store(true, std::memory_order_release);
+    throw;
+  }
 }
 
 void Node::close() {

@@ -58,6 +58,9 @@ class Node {
   void resize(uint64_t size);
   Extent extent_at(uint64_t offset);
   CheckReport check(const CheckOptions& options);
+  std::vector<SnapshotInfo> snapshots();
+  /// After a failure nothing is written any more, unless it was the name that could not be.
+  void change_snapshots(const char* operation, const std::function<void(Snapshots&)>& change);
   void close();
   void abort() noexcept;
 
@@ -69,6 +72,7 @@ class Node {
   void require_range(uint64_t offset, uint64_t length, const char* operation) const;
   void require_writable(const char* operation) const;
   void require_whole_chain(const char* operation) const;
+  Snapshots& require_snapshots(const char* operation);
   void zero_by_writing(uint64_t offset, uint64_t length);
   Extent chain_extent(uint64_t offset, uint64_t limit);
 

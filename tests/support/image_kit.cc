@@ -19,6 +19,11 @@ ImageConfig vhdx(const std::string& name, uint64_t size, OptionMap options, std:
   return {"vhdx " + name, "vhdx", std::move(options), size, parent_size, unit};
 }
 
+ImageConfig native(const std::string& name, uint64_t size, OptionMap options, std::optional<uint64_t> parent_size = std::nullopt) {
+  options.emplace("journal_size", "128K");
+  return {"varve " + name, "varve", std::move(options), size, parent_size};
+}
+
 std::vector<ImageConfig> make_configs() {
   const uint64_t odd = 3 * kMiB + 5 * 512;
   return {
@@ -43,6 +48,14 @@ std::vector<ImageConfig> make_configs() {
       vmdk("twoGbMaxExtentSparse delta", odd, {{"subformat", "twoGbMaxExtentSparse"}}, odd),
       vmdk("twoGbMaxExtentFlat", odd, {{"subformat", "twoGbMaxExtentFlat"}}),
       vmdk("vmfs", odd, {{"subformat", "vmfs"}}),
+      native("64 KiB clusters", odd, {}),
+      native("4 KiB clusters, zlib", odd, {{"cluster_size", "4K"}, {"compression", "zlib:1"}}),
+      native("64 KiB clusters, zstd", odd, {{"compression", "zstd"}}),
+      native("2 MiB clusters, zstd", odd, {{"cluster_size", "2M"}, {"compression", "zstd:1"}}),
+      native("one sector", 512, {}),
+      native("empty", 0, {}),
+      native("child", odd, {{"cluster_size", "16K"}}, odd),
+      native("child over a shorter parent", odd, {{"cluster_size", "4K"}, {"compression", "zstd"}}, kMiB + 512),
       vhdx("dynamic", odd, {{"block_size", "1M"}}),
       vhdx("dynamic, one sector", 512, {}),
       vhdx("dynamic, 4096-byte sectors", 4 * kMiB, {{"block_size", "2M"}, {"logical_sector_size", "4096"}}),

@@ -36,6 +36,7 @@ struct FormatCapabilities {
   bool resize = false;
   bool check = false;
   bool repair = false;
+  bool snapshots = false;   ///< inside the image
   bool stream_in = false;   ///< can be read from a pipe
   bool stream_out = false;  ///< can be written to a pipe
 };

@@ -15,6 +15,7 @@
 #include "varve/extent.h"
 #include "varve/format.h"
 #include "varve/limits.h"
+#include "varve/snapshot.h"
 #include "varve/storage.h"
 
 #pragma GCC visibility push(default)
@@ -49,6 +50,8 @@ struct OpenOptions {
   std::string parent;
   /// Read this layer alone: what it does not hold reads as zeros. A layer that has a parent is not written to then.
   bool ignore_parent = false;
+  /// Read the disk as this snapshot of the image holds it; empty: as it is now. Such an image is not written to.
+  std::string snapshot;
   bool durable = true;  ///< false: flush() does not reach the medium (`--sync=none`)
   Limits limits;        ///< of each layer of the chain
   WarningFn warn;
@@ -158,6 +161,18 @@ class Image {
   /// Looks at the whole structure of this layer. What is wrong with it is a finding and not an error. Throws unsupported where the format
   /// has nothing to check, cancelled, permission for a repair of an image that is not open for writing.
   CheckReport check(const CheckOptions& options = {});
+
+  /// Parents before children. Throws unsupported where the format has none; so do the following, which are durable when they return.
+  std::vector<SnapshotInfo> snapshots();
+  /// Of the disk as it is, `time` nanoseconds after 1970-01-01 00:00 UTC. Throws exists if the name is taken, invalid_argument for one that
+  /// is empty, longer than 1024 bytes or not UTF-8.
+  void create_snapshot(const std::string& name, uint64_t time);
+  /// Throws not_found if there is no such snapshot; what others are based on stays as a branch point.
+  void delete_snapshot(const std::string& name);
+  /// The disk becomes what the snapshot holds, its size too. What was written since the last snapshot is lost. Nothing else may use the
+  /// image meanwhile.
+  void revert_to_snapshot(const std::string& name);
+  void rename_snapshot(const std::string& name, const std::string& new_name);
 
   /// If it throws, nothing of a created image has got its name (what CreateOptions::force has replaced by then may be gone); the
   /// image can only be destroyed then. Afterwards the disk still reads, but whatever would change it throws permission. A second

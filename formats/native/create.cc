@@ -1,0 +1,103 @@
+#include "native/create.h"
+
+#include <charconv>
+#include <string>
+
+#include "base/random.h"
+#include "varve/error.h"
+
+namespace varve::native {
+namespace {
+
+struct Compression {
+  CodecId codec = CodecId::none;
+  int level = 0;
+};
+
+/// "none", "zstd", "zstd:3", "zlib:6".
+Compression parse_compression(const std::string& text) {
+  const size_t colon = text.find(':');
+  const std::string name = text.substr(0, colon);
+  Compression compression;
+  if (name == "none" && colon == std::string::npos) return compression;
+  const bool zstd = name == "zstd";
+  if (!zstd && name != "zlib")
+    throw Error(Errc::invalid_argument, "option compression can't be '" + text + "'").hint("give none, zstd[:LEVEL] or zlib[:LEVEL]");
+  compression.codec = zstd ? CodecId::zstd : CodecId::zlib;
+  compression.level = zstd ? 3 : 6;
+  if (colon != std::string::npos) {
+    const char* end = text.data() + text.size();
+    const auto [stop, fault] = std::from_chars(text.data() + colon + 1, end, compression.level);
+    const bool in_range = zstd ? compression.level >= -50 && compression.level <= 22 && compression.level != 0
+                               : compression.level >= 1 && compression.level <= 9;
+    if (fault != std::errc() || stop != end || !in_range) {
+      throw Error(Errc::invalid_argument, "option compression can't be '" + text + "'")
+          .hint(zstd ? "levels of zstd are 1 to 22, and -1 to -50 for speed" : "levels of zlib are 1 to 9");
+    }
+  }
+  return compression;
+}
+
+Header plan(const OptionValues& options, RandomSource& random) {
+  const Compression compression = parse_compression(options.text("compression"));
+  Header header;
+  header.image_uuid = random_uuid(random);
+  header.crypt_uuid = random_uuid(random);
+  header.cluster_size = options.number("cluster_size");
+  header.codec = compression.codec;
+  header.level = compression.level;
+  header.unit = compression.codec == CodecId::none ? 4096 : 512;
+  header.journal_bytes = options.number("journal_size");
+  const uint64_t journal = header.journal_bytes;
+  if (journal != 0 && (journal < kMinJournal || journal % (2 * kBlock) != 0)) {
+    throw Error(Errc::invalid_argument, "option journal_size can't be " + std::to_string(journal))
+        .hint("give a multiple of 8 KiB from 64 KiB on, or 0 for none");
+  }
+  return header;
+}
+
+}  // namespace
+
+std::vector<OptionSpec> create_option_specs() {
+  return {
+      {"cluster_size", OptionType::size, "64K", "unit of allocation, compression and sharing", {}, kMinCluster, kMaxCluster, true},
+      {"compression", OptionType::text, "none", "of what is written: none, zstd[:LEVEL] or zlib[:LEVEL]"},
+      {"journal_size",
+       OptionType::size,
+       "16M",
+       "room for small flushes between commits, 0 for none; taken when first needed",
+       {},
+       0,
+       kMaxJournal,
+       false},
+  };
+}
+
+std::unique_ptr<NativeImage> create_image(CreateContext& context) {
+  if (context.streaming()) throw Error(Errc::unsupported, "this format can't go down a pipe").hint("write it to a file");
+  if (context.size() > kMaxSize) throw Error(Errc::limit, "a disk of this format has at most 2^62 bytes");
+  ImageParts parts;
+  parts.file = context.file();
+  parts.headers.header = plan(context.options(), context.random());
+  parts.writable = true;
+  parts.created = true;
+  parts.limits = context.limits();
+  parts.random = &context.random();
+  Superblock& empty = parts.superblocks.current;
+  empty.head.size = context.size();
+  empty.head.height = static_cast<uint8_t>(height_of(context.size(), parts.headers.header.cluster_size));
+  parts.file->resize(kFirstExtent);
+  auto image = std::make_unique<NativeImage>(std::move(parts));
+  if (const CreateContext::Parent* parent = context.parent())
+    image->set_parent_reference({1, parent->format, parent->name, parent->identity});
+  return image;
+}
+
+void NativeImage::set_parent_reference(const ParentReference& reference) {
+  catalog_.parents = {reference};
+  catalog_changed_ = true;
+  head_.set_parent(reference.id);
+  head_changed_ = true;
+}
+
+}  // namespace varve::native

@@ -1,0 +1,99 @@
+// Reading extents: verified first, then decoded, and kept for the next time.
+#ifndef VARVE_FORMATS_NATIVE_EXTENTS_H
+#define VARVE_FORMATS_NATIVE_EXTENTS_H
+
+#include <array>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "native/cluster_codec.h"
+#include "native/pointer.h"
+#include "varve/storage.h"
+
+namespace varve::native {
+
+/// Of values that never change, by the pointer that leads to them: after a place was given to something else the old one is not found. The
+/// least recently used go first. Thread-safe.
+template <typename Value>
+class ExtentCache {
+ public:
+  using ValuePtr = std::shared_ptr<const Value>;
+
+  /// `entries`: how many are kept at most; 0: none.
+  explicit ExtentCache(size_t entries) : most_(entries) {}
+
+  ValuePtr find(const Pointer& pointer) {
+    const std::lock_guard lock(mutex_);
+    const auto found = places_.find(pointer.offset);
+    if (found == places_.end() || found->second->pointer != pointer) return nullptr;
+    order_.splice(order_.begin(), order_, found->second);
+    return found->second->value;
+  }
+  void insert(const Pointer& pointer, ValuePtr value) {
+    if (most_ == 0) return;
+    const std::lock_guard lock(mutex_);
+    if (const auto found = places_.find(pointer.offset); found != places_.end()) {
+      order_.erase(found->second);
+      places_.erase(found);
+    }
+    order_.push_front({pointer, std::move(value)});
+    places_.emplace(pointer.offset, order_.begin());
+    if (order_.size() <= most_) return;
+    places_.erase(order_.back().pointer.offset);
+    order_.pop_back();
+  }
+
+ private:
+  struct Entry {
+    Pointer pointer;
+    ValuePtr value;
+  };
+  const size_t most_;
+  std::mutex mutex_;  // innermost; covers what follows
+  std::list<Entry> order_;
+  std::unordered_map<uint64_t, typename std::list<Entry>::iterator> places_;  // by offset
+};
+
+using Node = std::array<Pointer, kFanout>;
+using NodePtr = std::shared_ptr<const Node>;
+using Bytes = std::vector<std::byte>;
+using BytesPtr = std::shared_ptr<const Bytes>;
+
+/// The extents of one file. Thread-safe.
+class Extents {
+ public:
+  /// `cache_bytes`: that nodes and decoded clusters may take, each half.
+  Extents(std::shared_ptr<Storage> file, const Header& header, uint64_t cache_bytes);
+
+  const Header& header() const { return header_; }
+  Storage& file() { return *file_; }
+  const ClusterCodec& codec() const { return codec_; }
+
+  /// Throws corrupt, naming the place, if the bytes are not the ones that were written, or if an entry may not stand there.
+  NodePtr node(const Pointer& pointer, uint64_t end);
+  BytesPtr cluster(const Pointer& pointer);
+  /// A part of a cluster, without a copy of the rest where it is stored as it is and kept already.
+  void read(const Pointer& pointer, uint64_t within, MutableBytes out);
+  /// Verifies the stored bytes of a cluster, whether they decode, and that there are zeros behind the first `used` bytes.
+  void verify(const Pointer& pointer, uint64_t used);
+
+  void remember(const Pointer& pointer, NodePtr node) { nodes_.insert(pointer, std::move(node)); }
+
+ private:
+  Bytes stored(const Pointer& pointer);
+  BytesPtr decoded(const Pointer& pointer);
+
+  const std::shared_ptr<Storage> file_;
+  const Header header_;
+  const ClusterCodec codec_;
+  ExtentCache<Node> nodes_;
+  ExtentCache<Bytes> clusters_;
+};
+
+}  // namespace varve::native
+
+#endif

@@ -1,0 +1,146 @@
+#include "native/journal.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/checked_math.h"
+#include "base/zero.h"
+#include "native/tag.h"
+#include "varve/error.h"
+
+namespace varve::native {
+namespace {
+
+uint64_t half_offset(const Superblock& s) { return s.journal_offset + s.generation % 2 * (s.journal_length / 2); }
+
+TagBytes tag_of_record(ConstBytes record) {
+  auto head = load<JournalRecordRaw>(record);
+  head.tag = {};
+  return tag_of(bytes_of(head), record.subspan(sizeof(head)));
+}
+
+void append_bytes(std::vector<std::byte>& out, ConstBytes bytes) { out.insert(out.end(), bytes.begin(), bytes.end()); }
+
+std::optional<JournalRecordRaw> read_head(Storage& file, uint64_t offset, uint64_t end, const Superblock& s) {
+  if (!range_fits(offset, kBlock, end)) return std::nullopt;
+  std::array<std::byte, sizeof(JournalRecordRaw)> bytes;
+  file.read_at(offset, bytes);
+  const auto head = load<JournalRecordRaw>(bytes);
+  if (head.magic != kJournalMagic || head.generation != s.generation || head.chain != s.chain) return std::nullopt;
+  return head;
+}
+
+/// A record of this superblock at `offset`, which ends before `end`, if its own tag is right.
+std::optional<std::vector<std::byte>> read_record(Storage& file, uint64_t offset, uint64_t end, const Superblock& s) {
+  const auto head = read_head(file, offset, end, s);
+  if (!head) return std::nullopt;
+  const uint64_t length = head->length;
+  if (length % kBlock != 0 || length == 0 || !range_fits(offset, length, end)) return std::nullopt;
+  std::vector<std::byte> record(length);
+  file.read_at(offset, record);
+  if (tag_of_record(record) != head->tag) return std::nullopt;
+  return record;
+}
+
+[[noreturn]] void bad(const char* what, uint64_t offset) {
+  throw Error(Errc::corrupt, std::string("the journal ") + what)
+      .at(offset)
+      .hint("what was flushed last is lost; restore the image from a copy");
+}
+
+void apply_record(ConstBytes record, uint64_t offset, uint64_t disk_size, const std::function<void(const JournalChange&)>& apply) {
+  const auto head = load<JournalRecordRaw>(record);
+  const uint64_t heads = sizeof(head) + uint64_t{head.changes} * sizeof(JournalChangeRaw);
+  if (heads > record.size() || head.reserved != 0) bad("holds a record that contradicts itself", offset);
+  uint64_t at = heads;
+  for (uint64_t i = 0; i < head.changes; ++i) {
+    const auto raw = load<JournalChangeRaw>(record, sizeof(head) + i * sizeof(JournalChangeRaw));
+    JournalChange change{raw.type, raw.offset, raw.length, {}};
+    const bool known = change.type >= kChangeWrite && change.type <= kChangeDiscard && raw.reserved == 0;
+    if (!known || !range_fits(change.offset, change.length, disk_size)) bad("holds a change of what can't be changed", offset);
+    // Whole blocks: what stands beside a change, in a parent perhaps, need not be known to apply it.
+    const uint64_t change_end = change.offset + change.length;
+    if (change.offset % kBlock != 0 || (change_end % kBlock != 0 && change_end != disk_size))
+      bad("holds a change of part of a block", offset);
+    if (change.type == kChangeWrite) {
+      if (!range_fits(at, change.length, record.size())) bad("holds a record that contradicts itself", offset);
+      change.data = record.subspan(at, change.length);
+      at += change.length;
+    }
+    apply(change);
+  }
+  if (!is_zero(record.subspan(at))) bad("holds something behind a record", offset);
+}
+
+}  // namespace
+
+JournalWriter::JournalWriter(Storage& file, const Superblock& superblock)
+    : file_(file),
+      generation_(superblock.generation),
+      chain_(superblock.chain),
+      next_(half_offset(superblock)),
+      end_(next_ + superblock.journal_length / 2),
+      previous_{} {}
+
+bool JournalWriter::append(const std::vector<JournalChange>& changes) {
+  std::vector<std::byte> record(sizeof(JournalRecordRaw));
+  for (const JournalChange& change : changes) {
+    JournalChangeRaw raw{};
+    raw.offset = change.offset;
+    raw.length = change.length;
+    raw.type = change.type;
+    append_bytes(record, bytes_of(raw));
+  }
+  for (const JournalChange& change : changes) append_bytes(record, change.data);
+  record.resize(align_up(record.size(), kBlock));
+  if (!range_fits(next_, record.size(), end_)) return false;
+  JournalRecordRaw head{};
+  head.magic = kJournalMagic;
+  head.length = static_cast<uint32_t>(record.size());
+  head.generation = generation_;
+  head.sequence = sequence_;
+  head.changes = static_cast<uint32_t>(changes.size());
+  head.chain = chain_;
+  head.previous = previous_;
+  const auto put_head = [&] { std::copy_n(bytes_of(head).begin(), sizeof(head), record.begin()); };
+  put_head();
+  head.tag = tag_of_record(record);
+  put_head();
+  file_.write_at(next_, record);
+  next_ += record.size();
+  ++sequence_;
+  previous_ = head.tag;
+  return true;
+}
+
+/// Each record was durable before the next one was written: one here or behind that does not come before says that this is not the end.
+void look_behind(Storage& file, uint64_t next, uint64_t end, const Superblock& s, uint64_t sequence) {
+  uint64_t budget = s.journal_length;  // of bytes in records that are not whole: a cut leaves one
+  for (uint64_t at = next; at < end; at += kBlock) {
+    const auto head = read_head(file, at, end, s);
+    if (!head || head->sequence < sequence) continue;
+    if (read_record(file, at, end, s)) bad("has lost a record", next);
+    const uint64_t length = std::min<uint64_t>(head->length, end - at);
+    if (length > budget) bad("holds too many broken records", at);
+    budget -= length;
+  }
+}
+
+void replay_journal(Storage& file, const Superblock& s, const std::function<void(const JournalChange&)>& apply) {
+  if (s.journal_length == 0) return;
+  const uint64_t end = half_offset(s) + s.journal_length / 2;
+  uint64_t next = half_offset(s);
+  uint64_t sequence = 1;
+  TagBytes previous{};
+  while (const auto record = read_record(file, next, end, s)) {
+    const auto head = load<JournalRecordRaw>(*record);
+    if (head.sequence != sequence || head.previous != previous) break;
+    apply_record(*record, next, s.head.size, apply);
+    next += record->size();
+    ++sequence;
+    previous = head.tag;
+  }
+  look_behind(file, next, end, s, sequence);
+}
+
+}  // namespace varve::native

@@ -1,0 +1,144 @@
+// An open image of the native format: the head as a disk.
+//
+// Writes land in memory as dirty blocks and come into the tree when there are many of them, or with a commit. A flush is a record of the
+// journal where it can be, else a commit (docs/formats/varve.md, sections 8 and 9).
+#ifndef VARVE_FORMATS_NATIVE_NATIVE_IMAGE_H
+#define VARVE_FORMATS_NATIVE_NATIVE_IMAGE_H
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <shared_mutex>
+#include <string>
+#include <vector>
+
+#include "base/in_flight.h"
+#include "base/range_claims.h"
+#include "image/driver.h"
+#include "image/snapshots.h"
+#include "native/catalog.h"
+#include "native/dirty_blocks.h"
+#include "native/extents.h"
+#include "native/journal.h"
+#include "native/space.h"
+#include "native/superblock.h"
+#include "native/tree.h"
+
+namespace varve::native {
+
+/// What was read from a file or laid out for a new one.
+struct ImageParts {
+  std::shared_ptr<Storage> file;
+  Headers headers;
+  Superblocks superblocks;
+  bool writable = false;
+  bool created = false;       ///< unpublished: nobody reads the file before close()
+  std::string snapshot = {};  ///< what is shown instead of the head; empty: the head
+  Limits limits;
+  RandomSource* random = nullptr;
+};
+
+/// Thread-safe as FormatImage says. Lock order: a claim, change_mutex_, tree_mutex_, then those of members.
+class NativeImage final : public FormatImage {
+ public:
+  explicit NativeImage(ImageParts parts);
+
+  ImageInfo info() const override;
+  uint64_t size() const override;
+  uint64_t granularity() const override { return cluster_size(); }
+  void read_at(uint64_t offset, MutableBytes out) override;
+  void write_at(uint64_t offset, ConstBytes data) override;
+  bool zero(uint64_t offset, uint64_t length) override;
+  void discard(uint64_t offset, uint64_t length) override;
+  Extent extent_at(uint64_t offset, uint64_t limit) override;
+  void flush() override;
+  void close() override;
+  CheckReport check(const CheckOptions& options) override;
+  void resize(uint64_t size) override;
+  std::optional<ParentLink> parent() const override;
+  std::string identity() const override;
+  BulkWriter* bulk_writer() override;
+  Snapshots* snapshots() override;
+
+  /// Of a new image: it lies over this parent.
+  void set_parent_reference(const ParentReference& reference);
+
+  const ImageParts& parts() const { return parts_; }
+  Extents& extents() { return extents_; }
+  const Catalog& catalog() const { return catalog_; }
+  const Superblock& durable() const { return durable_; }
+
+ private:
+  friend class NativeBulkWriter;
+  friend class NativeSnapshots;
+
+  uint64_t cluster_size() const { return parts_.headers.header.cluster_size; }
+  uint64_t building() const { return durable_.generation + 1 + skipped_; }
+
+  // native_read.cc
+  void show_snapshot();
+  void read_base(uint64_t offset, MutableBytes out);
+
+  // native_write.cc
+  void begin_session();
+  void bound_dirty();
+  void write_back(const std::vector<DirtyBlocks::Ticket>& tickets);
+  void bound_nodes();
+  void replay();
+  void replay_change(const JournalChange& change);
+  void clear(uint64_t first, uint64_t count);
+  void set_pointer(uint64_t cluster, const StoredCluster& stored, uint64_t offset);
+  Pointer pointer_to(const StoredCluster& stored, uint64_t offset) const;
+  void give_up(const Pointer& pointer);
+
+  // commit.cc
+  void require_sound() const;
+  template <typename Call>
+  void last_if_it_fails(Call call);
+  bool try_journal();
+  void commit();
+  void write_generation();
+  Tree::Sink node_sink();
+  Object store_catalog();
+  void give_up_object(const Object& object);
+  void allocate_journal(Superblock& next);
+  void write_superblock(Superblock next);
+  void find_free_space();
+  void finish();
+
+  ImageParts parts_;
+  const std::shared_ptr<Storage> file_;
+  Extents extents_;
+  RangeClaims claims_;  ///< of clusters that are written in part
+  InFlight in_flight_;  ///< requests that read places which they found in the tree
+  DirtyBlocks dirty_;
+  Space space_;
+  std::unique_ptr<BulkWriter> bulk_;
+  std::unique_ptr<Snapshots> snapshots_;
+
+  mutable std::mutex change_mutex_;  ///< held by whoever changes the tree; covers what follows
+  Superblock durable_;
+  Catalog catalog_;
+  // As they will be in the next superblock.
+  uint64_t head_parent_ = 0;
+  uint64_t last_snapshot_id_ = 0;
+  Catalog catalog_at_open_;  ///< what find_free_space() goes over
+  bool catalog_changed_ = false;
+  bool head_changed_ = false;  ///< in a way that the journal does not hold
+  uint64_t skipped_ = 0;       ///< generations that failed commits have used up
+  bool began_ = false;         ///< this program has made a commit
+  bool no_room_for_journal_ = false;
+  std::atomic<bool> broken_{false};   ///< what is on the medium is not known
+  std::atomic<bool> touched_{false};  ///< something was to be changed
+  bool wants_journal_ = false;        ///< a flush could have used one
+  std::optional<JournalWriter> journal_;
+
+  mutable std::shared_mutex tree_mutex_;  ///< shared for looking; exclusive for changes in memory
+  Tree head_;
+  std::atomic<uint64_t> size_;
+};
+
+}  // namespace varve::native
+
+#endif

@@ -1,0 +1,142 @@
+// Reading an image, and what it says of itself.
+#include <algorithm>
+#include <string>
+
+#include "base/checked_math.h"
+#include "native/native_image.h"
+#include "varve/error.h"
+
+namespace varve::native {
+
+NativeImage::NativeImage(ImageParts parts)
+    : parts_(std::move(parts)),
+      file_(parts_.file),
+      extents_(file_, parts_.headers.header, parts_.limits.metadata_bytes / 2),
+      dirty_(parts_.headers.header.cluster_size),
+      space_(parts_.superblocks.current.end),
+      durable_(parts_.superblocks.current),
+      head_(extents_, durable_.head, [this] { return space_.end(); }),
+      size_(durable_.head.size) {
+  if (parts_.created) return;
+  catalog_ = parse_catalog(read_object(extents_, durable_.catalog, durable_.end), durable_.rules(parts_.headers.header),
+                           durable_.generation, durable_.head_parent);
+  catalog_at_open_ = catalog_;
+  head_parent_ = durable_.head_parent;
+  last_snapshot_id_ = durable_.last_snapshot_id;
+  for (const Snapshot& s : catalog_.snapshots)
+    if (s.id > durable_.last_snapshot_id) throw Error(Errc::corrupt, "a snapshot has an id that was never given");
+  if (durable_.head.parent != 0 && catalog_.parent(durable_.head.parent) == nullptr)
+    throw Error(Errc::corrupt, "the head lies over a parent that is not named");
+  if (parts_.snapshot.empty())
+    replay();
+  else
+    show_snapshot();
+}
+
+void NativeImage::show_snapshot() {
+  const Snapshot* shown = catalog_.find(parts_.snapshot);
+  if (shown == nullptr)
+    throw Error(Errc::not_found, "there is no snapshot '" + parts_.snapshot + "'").hint("`varve snapshot list` names them");
+  head_ = Tree(extents_, shown->object, [this] { return space_.end(); });
+  size_ = shown->object.size;
+}
+
+uint64_t NativeImage::size() const { return size_.load(std::memory_order_acquire); }
+
+void NativeImage::read_at(uint64_t offset, MutableBytes out) {
+  const InFlight::Request request(in_flight_);
+  while (!out.empty()) {
+    const size_t length = std::min<uint64_t>(out.size(), cluster_size() - offset % cluster_size());
+    const MutableBytes part = out.first(length);
+    for (const DirtyBlocks::Gap& gap : dirty_.read(offset, part)) read_base(gap.offset, part.subspan(gap.offset - offset, gap.length));
+    out = out.subspan(length);
+    offset += length;
+  }
+}
+
+/// What the tree holds of a range within one cluster; behind the disk's end there are zeros.
+void NativeImage::read_base(uint64_t offset, MutableBytes out) {
+  const uint64_t end = size();
+  const uint64_t held = offset >= end ? 0 : std::min<uint64_t>(out.size(), end - offset);
+  std::fill(out.begin() + static_cast<ptrdiff_t>(held), out.end(), std::byte{0});
+  if (held == 0) return;
+  const MutableBytes part = out.first(held);
+  Pointer pointer;
+  {
+    const std::shared_lock lock(tree_mutex_);
+    pointer = head_.run_at(offset / cluster_size(), 1).pointer;
+  }
+  if (pointer.kind == Kind::data) return extents_.read(pointer, offset % cluster_size(), part);
+  if (pointer.kind == Kind::absent && has_backing()) return read_backing(offset, part);
+  std::fill(part.begin(), part.end(), std::byte{0});
+}
+
+Extent NativeImage::extent_at(uint64_t offset, uint64_t limit) {
+  Extent run;
+  run.offset = offset;
+  const uint64_t cluster = offset / cluster_size();
+  const uint64_t within = offset % cluster_size();
+  // One look: between two a writer could come.
+  const std::optional<uint64_t> dirty = dirty_.next(cluster);
+  if (dirty == cluster) {
+    run.kind = ExtentKind::data;
+    run.length = std::min(limit, cluster_size() - within);
+    return run;
+  }
+  uint64_t most = div_ceil(within + limit, cluster_size());
+  if (dirty) most = std::min(most, *dirty - cluster);
+  ClusterRun found;
+  {
+    const std::shared_lock lock(tree_mutex_);
+    found = head_.run_at(cluster, most);
+  }
+  const Pointer& pointer = found.pointer;
+  run.length = std::min(limit, found.clusters * cluster_size() - within);
+  if (pointer.kind == Kind::absent) return run;
+  run.kind = pointer.kind == Kind::zero ? ExtentKind::zero : ExtentKind::data;
+  if (pointer.kind != Kind::data) return run;
+  run.compressed = pointer.codec != CodecId::none;
+  if (!run.compressed) run.host_offset = pointer.offset + within;
+  return run;
+}
+
+std::optional<ParentLink> NativeImage::parent() const {
+  const std::lock_guard lock(change_mutex_);
+  const ParentReference* reference = catalog_.parent(head_.parent());
+  if (reference == nullptr) return std::nullopt;
+  ParentLink link;
+  link.names = {reference->path};
+  link.format = reference->format;
+  if (!reference->identity.empty()) link.identities = {reference->identity};
+  return link;
+}
+
+/// Every commit makes another state: a parent that was written to is not the one that its child was made over.
+std::string NativeImage::identity() const {
+  const std::lock_guard lock(change_mutex_);
+  return "image " + format_uuid(parts_.headers.header.image_uuid) + " generation " + std::to_string(durable_.generation);
+}
+
+ImageInfo NativeImage::info() const {
+  const std::lock_guard lock(change_mutex_);
+  const Header& header = parts_.headers.header;
+  ImageInfo info;
+  info.virtual_size = size();
+  info.files = {file_->name()};
+  info.allocated_bytes = file_->allocated_bytes();
+  info.cluster_size = static_cast<uint32_t>(header.cluster_size);
+  if (const ParentReference* reference = catalog_.parent(head_.parent()))
+    info.parent = {reference->path, reference->format, reference->identity};
+  auto& details = info.details;
+  const char* const names[] = {"none", "zlib", "zstd"};
+  details.emplace_back("image_uuid", format_uuid(header.image_uuid));
+  details.emplace_back("generation", durable_.generation);
+  details.emplace_back("compression", std::string(names[static_cast<size_t>(header.codec)]));
+  details.emplace_back("unit", header.unit);
+  details.emplace_back("journal_size", header.journal_bytes);
+  details.emplace_back("clean", durable_.clean);
+  details.emplace_back("snapshots", uint64_t{catalog_.snapshots.size()});
+  return info;
+}
+
+}  // namespace varve::native

@@ -1,0 +1,222 @@
+// Writing: dirty blocks, and how they come into the tree.
+#include <algorithm>
+#include <vector>
+
+#include "base/checked_math.h"
+#include "base/zero.h"
+#include "exec/pipeline.h"
+#include "native/native_image.h"
+#include "varve/error.h"
+
+namespace varve::native {
+namespace {
+
+constexpr uint64_t kMaxDirty = uint64_t{64} << 20;
+/// How many clusters leave memory at once when there are too many.
+constexpr size_t kBatch = 256;
+/// Fewer clusters are encoded sooner than threads have started.
+constexpr size_t kWorthThreads = 8;
+/// Nodes in memory, 36 KiB each: beyond that they go into the file, though no superblock leads there yet.
+constexpr size_t kMaxNodes = 2048;
+
+}  // namespace
+
+void NativeImage::write_at(uint64_t offset, ConstBytes data) {
+  begin_session();
+  while (!data.empty()) {
+    const size_t length = std::min<uint64_t>(data.size(), cluster_size() - offset % cluster_size());
+    {
+      const InFlight::Request request(in_flight_);
+      const RangeClaims::Claim claim(claims_, offset / cluster_size(), 1);
+      dirty_.write(offset, data.first(length), [this](uint64_t at, MutableBytes out) { read_base(at, out); });
+    }
+    bound_dirty();
+    data = data.subspan(length);
+    offset += length;
+  }
+}
+
+void NativeImage::begin_session() {
+  if (touched_) return;
+  const std::lock_guard lock(change_mutex_);
+  require_sound();
+  if (!parts_.headers.header.may_be_written || !catalog_.may_be_written())
+    throw Error(Errc::unsupported, "the image has features that this program does not know, so it can't be written to")
+        .hint("use a newer version");
+  if (durable_.generation >= kLastWritable)
+    throw Error(Errc::limit, "the image's generation has no successor").hint("convert the image into a new one");
+  touched_ = true;
+}
+
+void NativeImage::bound_dirty() {
+  if (dirty_.bytes() <= kMaxDirty) return;
+  const std::lock_guard lock(change_mutex_);
+  require_sound();
+  while (dirty_.bytes() > kMaxDirty) write_back(dirty_.oldest(kBatch));
+}
+
+/// Of a disk that is written here and there every cluster has a node of its own.
+void NativeImage::bound_nodes() {
+  if (head_.nodes_in_memory() <= kMaxNodes) return;
+  const std::unique_lock lock(tree_mutex_);
+  head_.store(building(), node_sink());
+  head_changed_ = true;
+}
+
+// ---- into the tree -----------------------------------------------------------------------------------
+
+Pointer NativeImage::pointer_to(const StoredCluster& stored, uint64_t offset) const {
+  if (stored.zero) return zero_pointer(building(), 0);
+  Pointer pointer;
+  pointer.kind = Kind::data;
+  pointer.codec = stored.codec;
+  pointer.birth = building();
+  pointer.offset = offset;
+  pointer.length = stored.packed.empty() ? cluster_size() : stored.packed.size();
+  pointer.tag = stored.tag;
+  return pointer;
+}
+
+/// R7: what a snapshot may hold is not the head's to give up.
+void NativeImage::give_up(const Pointer& pointer) {
+  if (pointer.birth <= catalog_.generation_of(head_parent_)) return;
+  if (!space_.free(pointer.offset, pointer.length))
+    throw Error(Errc::corrupt, "two pointers lead to one place").in(file_->name()).at(pointer.offset);
+}
+
+/// Encoded by all processors, placed in order, and in the tree when all of it is written. What fails on the way leaves tree and dirty
+/// blocks as they were.
+void NativeImage::write_back(const std::vector<DirtyBlocks::Ticket>& tickets) {
+  struct Item {
+    size_t index = 0;
+    Bytes cluster;
+    StoredCluster stored;
+    uint64_t offset = 0;
+  };
+  std::vector<Pointer> pointers(tickets.size());
+  size_t next = 0;
+  OrderedSteps<Item> steps;
+  steps.next = [&](Item& item) {
+    item.index = next;
+    return next++ < tickets.size();
+  };
+  steps.work = [&](Item& item) {
+    const uint64_t start = tickets[item.index].cluster * cluster_size();
+    item.cluster.resize(cluster_size());
+    for (const DirtyBlocks::Gap& gap : dirty_.read(start, item.cluster))
+      read_base(gap.offset, MutableBytes(item.cluster).subspan(gap.offset - start, gap.length));
+    item.stored = extents_.codec().encode(item.cluster);
+  };
+  steps.deliver = [&](Item& item) {
+    Pointer& pointer = pointers[item.index] = pointer_to(item.stored, 0);
+    if (pointer.kind == Kind::data) pointer.offset = item.offset = space_.take(pointer.length);
+  };
+  steps.finish = [&](Item& item) {
+    if (!item.stored.zero)
+      file_->write_at(item.offset, item.stored.packed.empty() ? ConstBytes(item.cluster) : ConstBytes(item.stored.packed));
+  };
+  try {
+    run_ordered(steps, {.threads = tickets.size() < kWorthThreads ? 1U : 0U});
+  } catch (...) {
+    for (const Pointer& pointer : pointers)
+      if (pointer.offset != 0) space_.free(pointer.offset, pointer.length);
+    throw;
+  }
+  for (size_t i = 0; i < tickets.size(); ++i) {
+    if (!tickets[i].journaled) head_changed_ = true;
+    const std::unique_lock lock(tree_mutex_);
+    head_.set(tickets[i].cluster, pointers[i], [this](const Pointer& p) { give_up(p); });
+  }
+  for (const DirtyBlocks::Ticket& ticket : tickets) dirty_.written_back(ticket);
+  bound_nodes();
+}
+
+// ---- zeros and sizes ---------------------------------------------------------------------------------
+
+/// Whole clusters. First in the tree and then out of memory, so that a reader sees what was written last, or zeros.
+void NativeImage::clear(uint64_t first, uint64_t count) {
+  const bool hides = has_backing() || head_.parent() != 0;
+  head_changed_ = true;
+  {
+    const std::unique_lock lock(tree_mutex_);
+    head_.clear(first, count, hides ? building() : 0, [this](const Pointer& p) { give_up(p); });
+    dirty_.drop(first, count);
+  }
+}
+
+bool NativeImage::zero(uint64_t offset, uint64_t length) {
+  begin_session();
+  const uint64_t first = offset / cluster_size();
+  const uint64_t count = div_ceil(length, cluster_size());
+  // A writer of a part of a block has read the rest of it already, or begins when all of this is done.
+  const RangeClaims::Claim claim(claims_, first, count);
+  const std::lock_guard lock(change_mutex_);
+  require_sound();
+  clear(first, count);
+  bound_nodes();
+  return true;
+}
+
+void NativeImage::discard(uint64_t offset, uint64_t length) { zero(offset, length); }
+
+void NativeImage::resize(uint64_t size) {
+  begin_session();
+  if (size > kMaxSize) throw Error(Errc::limit, "a disk of this format has at most 2^62 bytes");
+  const uint64_t old_size = this->size();
+  // What is cut off of the last cluster must not come back when the disk grows again.
+  const uint64_t kept_end = std::min(align_up(size, cluster_size()), old_size);
+  if (size < kept_end) write_at(size, std::vector<std::byte>(kept_end - size));
+  {
+    const std::lock_guard lock(change_mutex_);
+    require_sound();
+    head_changed_ = true;
+    const std::unique_lock tree_lock(tree_mutex_);
+    head_.resize(size, [this](const Pointer& p) { give_up(p); });
+    const uint64_t clusters = div_ceil(size, cluster_size());
+    dirty_.drop(clusters, UINT64_MAX - clusters);
+    size_.store(size, std::memory_order_release);
+  }
+  // Nor may what another program left in the last cluster come to light.
+  std::vector<std::byte> added(std::max(std::min(align_up(old_size, cluster_size()), size), old_size) - old_size);
+  read_at(old_size, added);
+  if (is_zero(added)) return;
+  std::fill(added.begin(), added.end(), std::byte{0});
+  write_at(old_size, added);
+}
+
+// ---- the journal -------------------------------------------------------------------------------------
+
+/// What was flushed after the last commit, in memory. The journal holds it until the next one.
+void NativeImage::replay() {
+  if (durable_.clean) return;
+  const uint64_t most = std::max(parts_.limits.metadata_bytes, durable_.journal_length / 2);
+  replay_journal(*file_, durable_, [&](const JournalChange& change) {
+    replay_change(change);
+    // A record of many small changes far from each other could take a hundred times its size.
+    if (dirty_.bytes() > most || head_.nodes_in_memory() > kMaxNodes)
+      throw Error(Errc::limit, "what the journal holds takes more memory than allowed");
+  });
+}
+
+void NativeImage::replay_change(const JournalChange& change) {
+  // Changes are of whole blocks: what is left of one lies behind the disk's end.
+  const auto base = [](uint64_t, MutableBytes out) { std::fill(out.begin(), out.end(), std::byte{0}); };
+  const auto write = [&](uint64_t offset, ConstBytes data) {
+    while (!data.empty()) {
+      const size_t part = std::min<uint64_t>(data.size(), cluster_size() - offset % cluster_size());
+      dirty_.write(offset, data.first(part), base, true);
+      offset += part;
+      data = data.subspan(part);
+    }
+  };
+  if (change.type == kChangeWrite) return write(change.offset, change.data);
+  const uint64_t end = change.offset + change.length;
+  const uint64_t first = std::min(end, align_up(change.offset, cluster_size()));
+  const uint64_t last = end == size() ? end : std::max(first, align_down(end, cluster_size()));
+  const std::vector<std::byte> zeros(cluster_size());
+  write(change.offset, ConstBytes(zeros).first(first - change.offset));
+  write(last, ConstBytes(zeros).first(end - last));
+  if (last > first) clear(first / cluster_size(), div_ceil(last - first, cluster_size()));
+}
+
+}  // namespace varve::native

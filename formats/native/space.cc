@@ -1,0 +1,179 @@
+#include "native/space.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/checked_math.h"
+#include "native/structures.h"
+
+namespace varve::native {
+namespace {
+
+constexpr uint64_t kMaxChunk = uint64_t{1} << 20;      // of holes for clusters
+constexpr uint64_t kMaxNodeChunk = uint64_t{4} << 20;  // so that a walk over all nodes reads long runs
+constexpr uint64_t kMinNodeChunk = uint64_t{4} * kNodeSize;
+constexpr int kHolesLookedAt = 64;
+
+}  // namespace
+
+/// A hole of at least `length` becomes the chunk.
+bool Space::take_hole(Interval& chunk, uint64_t length) {
+  for (int tries = 0; tries < kHolesLookedAt; ++tries) {
+    const auto hole = free_.find_overlap(cursor_, end_ - std::min(cursor_, end_));
+    if (!hole) {
+      if (cursor_ == 0) return false;
+      cursor_ = 0;
+      continue;
+    }
+    cursor_ = hole->end();
+    if (hole->length < length) continue;
+    const uint64_t taken = std::min(hole->length, std::max(align_down(kMaxChunk, kBlock), align_up(length, kBlock)));
+    cursor_ = hole->offset + taken;
+    used_.insert(hole->offset, taken);
+    free_.erase(hole->offset, taken);
+    fresh_.erase(hole->offset, taken);
+    chunk = {hole->offset, taken};
+    return true;
+  }
+  return false;
+}
+
+/// At least `length` bytes in the chunk, in one piece; `chunk_length` if it has to come from the end.
+void Space::refill(Interval& chunk, uint64_t length, uint64_t chunk_length) {
+  if (Interval hole; knows_used_ && take_hole(hole, length)) {
+    give_back(chunk);
+    chunk = hole;
+    return;
+  }
+  if (chunk.end() != end_) give_back(chunk);
+  const uint64_t more = align_up(std::max(length - chunk.length, chunk_length), kBlock);
+  used_.insert(end_, more);
+  end_ += more;
+  chunk.length += more;
+}
+
+uint64_t Space::carve(Interval& chunk, uint64_t length) {
+  const uint64_t offset = chunk.offset;
+  chunk.offset += length;
+  chunk.length -= length;
+  return offset;
+}
+
+uint64_t Space::take(uint64_t length) {
+  const std::lock_guard lock(mutex_);
+  if (clusters_.length < length) refill(clusters_, length, 0);
+  return carve(clusters_, length);
+}
+
+uint64_t Space::take_node(uint64_t length) {
+  const std::lock_guard lock(mutex_);
+  const uint64_t chunk = std::clamp(align_up(end_ / 256, kNodeSize), kMinNodeChunk, kMaxNodeChunk);
+  if (nodes_.length < length) refill(nodes_, length, chunk);
+  return carve(nodes_, length);
+}
+
+uint64_t Space::take_large(uint64_t length) {
+  const std::lock_guard lock(mutex_);
+  const uint64_t offset = end_;
+  used_.insert(offset, length);
+  end_ += length;
+  return offset;
+}
+
+bool Space::free(uint64_t offset, uint64_t length) {
+  const std::lock_guard lock(mutex_);
+  return !freed_now_.insert(offset, length);
+}
+
+/// Blocks that nothing is in any more are free.
+void Space::release(const Interval& extent) {
+  if (!knows_used_) {
+    early_.push_back(extent);
+    return;
+  }
+  used_.erase(extent.offset, extent.length);
+  uint64_t first = align_down(extent.offset, kBlock);
+  uint64_t last = align_up(extent.end(), kBlock);
+  if (used_.find_overlap(first, kBlock)) first += kBlock;
+  if (last > first && used_.find_overlap(last - kBlock, kBlock)) last -= kBlock;
+  if (last <= first) return;
+  free_.insert(first, last - first);
+  fresh_.insert(first, last - first);
+}
+
+void Space::release_all(IntervalSet& extents) {
+  for (auto run = extents.find_overlap(0, end_); run; run = extents.find_overlap(run->end(), end_ - run->end())) release(*run);
+  extents = {};
+}
+
+/// What of a chunk was not given out.
+void Space::give_back(Interval& chunk) {
+  if (chunk.length != 0) release(chunk);
+  chunk = {end_, 0};
+}
+
+void Space::advance(bool unread) {
+  const std::lock_guard lock(mutex_);
+  const uint64_t skipped = std::min(align_up(clusters_.offset, kBlock) - clusters_.offset, clusters_.length);
+  if (skipped != 0) {
+    const Interval rest{clusters_.offset, skipped};
+    carve(clusters_, skipped);
+    release(rest);
+  }
+  if (!unread) return;
+  release_all(freed_before_);
+  freed_before_ = std::exchange(freed_now_, {});
+}
+
+void Space::found(IntervalSet used) {
+  const std::lock_guard lock(mutex_);
+  for (auto run = used_.find_overlap(0, end_); run; run = used_.find_overlap(run->end(), end_ - run->end()))
+    used.insert(run->offset, run->length);
+  used_ = std::move(used);
+  knows_used_ = true;
+  for (const Interval& gap : used_.gaps(kFirstExtent, end_ - kFirstExtent)) {
+    const uint64_t first = align_up(gap.offset, kBlock);
+    const uint64_t last = align_down(gap.end(), kBlock);
+    if (first < last) free_.insert(first, last - first);
+  }
+  for (const Interval& extent : early_) release(extent);
+  early_.clear();
+}
+
+bool Space::knows_used() const {
+  const std::lock_guard lock(mutex_);
+  return knows_used_;
+}
+
+uint64_t Space::end() const {
+  const std::lock_guard lock(mutex_);
+  return end_;
+}
+
+uint64_t Space::settle() {
+  const std::lock_guard lock(mutex_);
+  give_back(clusters_);
+  give_back(nodes_);
+  release_all(freed_before_);
+  release_all(freed_now_);
+  if (knows_used_) {
+    const uint64_t end = std::max(kFirstExtent, align_up(used_.end(), kBlock));
+    free_.erase(end, end_ - end);
+    fresh_.erase(end, end_ - end);
+    end_ = end;
+  }
+  clusters_ = {end_, 0};
+  nodes_ = {end_, 0};
+  return end_;
+}
+
+std::vector<Interval> Space::take_fresh(uint64_t at_least) {
+  const std::lock_guard lock(mutex_);
+  std::vector<Interval> runs;
+  for (auto run = fresh_.find_overlap(0, end_); run; run = fresh_.find_overlap(run->end(), end_ - run->end()))
+    if (run->length >= at_least) runs.push_back(*run);
+  fresh_ = {};
+  return runs;
+}
+
+}  // namespace varve::native

@@ -1,0 +1,93 @@
+// The tree of an object that can change (docs/formats/varve.md, sections 5, 6 and 8).
+//
+// What has changed since the last commit lies in memory: nodes whose entries are pointers, or nodes in memory again. All else is read when
+// it is needed. A change goes down from the root and brings the nodes on its way into memory; what it replaces is given back through the
+// owner, who knows whether a snapshot still holds it. store() writes the nodes in memory from the bottom up and leaves none.
+#ifndef VARVE_FORMATS_NATIVE_TREE_H
+#define VARVE_FORMATS_NATIVE_TREE_H
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "native/extents.h"
+#include "native/object.h"
+
+namespace varve::native {
+
+/// Clusters from `first` on that are alike: absent, zero, or one data cluster.
+struct ClusterRun {
+  Pointer pointer;  ///< of the first
+  uint64_t clusters = 1;
+};
+
+/// For changes: not thread-safe. Looking is: many may look while none changes.
+class Tree {
+ public:
+  /// `end`: of used space, for what is read from now on.
+  Tree(Extents& extents, const Object& object, std::function<uint64_t()> end);
+  ~Tree();
+  Tree(Tree&&) noexcept;
+  Tree& operator=(Tree&&) noexcept;
+
+  uint64_t size() const { return size_; }
+  uint32_t parent() const { return parent_; }
+  void set_parent(uint32_t parent) { parent_ = parent; }
+  uint64_t clusters() const;
+  bool changed() const { return root_.node != nullptr || changed_; }
+  /// Each takes about 36 KiB.
+  size_t nodes_in_memory() const { return nodes_in_memory_; }
+
+  /// Looks at one node at most beside the way to it.
+  ClusterRun run_at(uint64_t cluster, uint64_t most) const;
+
+  /// What a change gives up: called with each extent, nodes included, once nothing in the tree leads to it. A change that fails on the way
+  /// has been made in part, and nothing that the tree still leads to was given up.
+  using GiveUp = std::function<void(const Pointer&)>;
+
+  void set(uint64_t cluster, const Pointer& pointer, const GiveUp& give_up);
+  /// Zero, or absent if `birth` is 0.
+  void clear(uint64_t first, uint64_t count, uint64_t birth, const GiveUp& give_up);
+  /// What is added is absent. What is cut off is given up; entries behind the end are absent afterwards.
+  void resize(uint64_t size, const GiveUp& give_up);
+
+  /// Where store() puts a node: a place for it, and the writing.
+  struct Sink {
+    std::function<uint64_t()> take;
+    std::function<void(uint64_t offset, ConstBytes node)> write;
+  };
+  /// Everything in memory becomes extents of this birth. Returns the object as it stands then; after an error some of it is still in
+  /// memory, and nothing is lost.
+  Object store(uint64_t birth, const Sink& sink);
+  /// As it was at the last store().
+  Object object() const;
+
+ private:
+  struct MemoryNode;
+  struct Slot {
+    Pointer pointer;
+    std::unique_ptr<MemoryNode> node;  ///< if set, `pointer` says nothing
+  };
+
+  MemoryNode& open(Slot& slot, unsigned level, const GiveUp& give_up);
+  void clear_slot(Slot& slot, unsigned level, uint64_t first, uint64_t count, uint64_t birth, const GiveUp& give_up);
+  void drop(Slot& slot, unsigned level, uint64_t birth, const GiveUp& give_up);
+  std::unique_ptr<MemoryNode> make_node();
+  void forget_node(Slot& slot);
+  void lower(unsigned height, const GiveUp& give_up);
+  Pointer store_slot(Slot& slot, unsigned level, uint64_t birth, const Sink& sink);
+
+  Extents* extents_;
+  std::function<uint64_t()> end_;
+  uint64_t size_;
+  uint32_t parent_;
+  unsigned height_;
+  Slot root_;
+  size_t nodes_in_memory_ = 0;
+  bool changed_ = false;  ///< the root itself, or the size
+};
+
+}  // namespace varve::native
+
+#endif

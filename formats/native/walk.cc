@@ -1,0 +1,95 @@
+#include "native/walk.h"
+
+#include <algorithm>
+
+#include "varve/error.h"
+
+namespace varve::native {
+namespace {
+
+void walk_pointer(Extents& extents, const Pointer& pointer, uint64_t after, uint64_t end, const VisitExtent& visit) {
+  // What was born later can't stand below what was born earlier.
+  if (!pointer.has_extent() || pointer.birth <= after) return;
+  if (pointer.kind == Kind::node) {
+    const NodePtr node = extents.node(pointer, end);
+    for (const Pointer& entry : *node) walk_pointer(extents, entry, after, end, visit);
+  }
+  visit(pointer);
+}
+
+/// Side by side, position by position. `other` stands at `other_level`: in a lower tree its root stands for the first entry.
+struct Comparison {
+  Extents& extents;
+  uint64_t after;
+  uint64_t end;
+  const VisitExtent& visit;
+  bool strict = false;  ///< what is not newer must be `other`'s
+
+  void compare(const Pointer& pointer, unsigned level, const Pointer& other, unsigned other_level) const {
+    if (!pointer.has_extent() || pointer == other) return;
+    if (pointer.birth <= after) {
+      if (strict) throw Error(Errc::corrupt, "something old is not what the parent holds there").at(pointer.offset);
+      return;
+    }
+    if (pointer.kind == Kind::node) {
+      const NodePtr node = extents.node(pointer, end);
+      const NodePtr beside = other_level == level && other.kind == Kind::node ? extents.node(other, end) : nullptr;
+      for (size_t i = 0; i < kFanout; ++i) {
+        if (other_level < level)
+          compare((*node)[i], level - 1, i == 0 ? other : Pointer(), i == 0 ? other_level : level - 1);
+        else
+          compare((*node)[i], level - 1, beside ? (*beside)[i] : Pointer(), level - 1);
+      }
+    }
+    visit(pointer);
+  }
+};
+
+}  // namespace
+
+void walk(Extents& extents, const Object& object, uint64_t after, uint64_t end, const VisitExtent& visit) {
+  walk_pointer(extents, object.root, after, end, visit);
+}
+
+Pointer beside_root(Extents& extents, const Object& other, unsigned height, uint64_t end, unsigned& level) {
+  Pointer beside = other.root;
+  level = other.height;
+  for (; level > height && beside.kind == Kind::node; --level) beside = extents.node(beside, end)->front();
+  if (level <= height) return beside;
+  level = height;
+  return {};
+}
+
+void walk_own(Extents& extents, const Object& object, const Object& parent, uint64_t after, uint64_t end, const VisitExtent& visit) {
+  unsigned level = 0;
+  const Pointer beside = beside_root(extents, parent, object.height, end, level);
+  Comparison{extents, after, end, visit, true}.compare(object.root, object.height, beside, level);
+}
+
+void walk_unshared(Extents& extents, const Object& object, const Object& other, uint64_t after, uint64_t end, const VisitExtent& visit) {
+  unsigned level = 0;
+  const Pointer beside = beside_root(extents, other, object.height, end, level);
+  Comparison{extents, after, end, visit}.compare(object.root, object.height, beside, level);
+}
+
+IntervalSet used_space(Extents& extents, const Superblock& superblock, const Catalog& catalog) {
+  IntervalSet used;
+  // Two owners of one place: then nothing can be said of what is free. It also ends walks over nodes that lead to the same ones again and
+  // again.
+  const auto take = [&](const Pointer& pointer) {
+    if (used.insert(pointer.offset, pointer.length)) throw Error(Errc::corrupt, "two extents share their place").at(pointer.offset);
+  };
+  used.insert(superblock.journal_offset, superblock.journal_length);
+  walk(extents, superblock.catalog, 0, superblock.end, take);
+  const auto own = [&](const Object& object, uint64_t parent) {
+    const Snapshot* above = parent == 0 ? nullptr : catalog.find(parent);
+    walk_own(extents, object, above != nullptr ? above->object : Object{}, catalog.generation_of(parent), superblock.end, take);
+  };
+  for (const Snapshot& snapshot : catalog.snapshots) own(snapshot.object, snapshot.parent);
+  for (const OtherRecord& record : catalog.others)
+    for (const Object& object : record.objects) walk(extents, object, 0, superblock.end, take);
+  own(superblock.head, superblock.head_parent);
+  return used;
+}
+
+}  // namespace varve::native

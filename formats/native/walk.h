@@ -1,0 +1,35 @@
+// Going over whole trees: who holds what.
+#ifndef VARVE_FORMATS_NATIVE_WALK_H
+#define VARVE_FORMATS_NATIVE_WALK_H
+
+#include <cstdint>
+#include <functional>
+
+#include "base/interval_set.h"
+#include "native/catalog.h"
+#include "native/extents.h"
+#include "native/superblock.h"
+
+namespace varve::native {
+
+using VisitExtent = std::function<void(const Pointer&)>;
+
+/// Each extent of a stored object that was born after `after`, nodes behind what they hold. Throws as Extents does.
+void walk(Extents& extents, const Object& object, uint64_t after, uint64_t end, const VisitExtent& visit);
+
+/// The same. What is older must be what `parent` holds at the same place [R7]: else corrupt.
+void walk_own(Extents& extents, const Object& object, const Object& parent, uint64_t after, uint64_t end, const VisitExtent& visit);
+
+/// What stands in `other` where the root of a tree of `height` stands, and at which level: in a lower tree its root stands for the first
+/// entry.
+Pointer beside_root(Extents& extents, const Object& other, unsigned height, uint64_t end, unsigned& level);
+
+/// Each extent of `object` born after `after` that `other` does not hold at the same place.
+void walk_unshared(Extents& extents, const Object& object, const Object& other, uint64_t after, uint64_t end, const VisitExtent& visit);
+
+/// Every byte that the image refers to, its journal included. Each node is visited once: of a snapshot what was born after its parent.
+IntervalSet used_space(Extents& extents, const Superblock& superblock, const Catalog& catalog);
+
+}  // namespace varve::native
+
+#endif
