@@ -52,6 +52,8 @@ CrashRun::CrashRun(CrashRun& earlier, const CutState& left)
     Image image = disk_.open(Access::read_only);
     disk_.model().resize(seen_of(image.size()));
     disk_.model().write(0, head_of(image));
+    for (const std::string& damage : damages_of(image))
+      if (rules_.excused(damage, left) || earlier.start_damages_.contains(damage)) start_damages_.insert(damage);
   }
   open_recorded();
 }
@@ -59,8 +61,8 @@ CrashRun::CrashRun(CrashRun& earlier, const CutState& left)
 void CrashRun::fill() {
   Image image = disk_.open();
   const uint64_t end = disk_.model().size();
-  for (uint64_t offset = 0; offset < end; offset += 96 * 1024) {
-    const uint64_t length = std::min<uint64_t>(48 * 1024, end - offset);
+  for (uint64_t offset = 0; offset < end; offset += 2 * layout_.filled_run) {
+    const uint64_t length = std::min(layout_.filled_run, end - offset);
     const std::vector<std::byte> data = pattern(offset, 999, static_cast<size_t>(length));
     image.write_at(offset, data);
     disk_.model().write(offset, data);
@@ -84,6 +86,7 @@ void CrashRun::open_recorded() {
   }
   recording_ = std::make_unique<RecordingFileSystem>(disk_.files(), log_);
   history_ = std::make_unique<History>(disk_.model(), start_size_);
+  wholes_.push_back({0, 0, start_size_, hash_of(disk_.model().bytes().data(), disk_.model().size())});
   reopen();
 }
 
@@ -144,6 +147,7 @@ void CrashRun::flush() {
   const size_t begin = log_->size();
   image_->flush();
   history_->flushed(begin, log_->size());
+  published(begin);
 }
 
 void CrashRun::grow(uint64_t bytes) { resize(image_->size() + bytes / disk_.config().sector * disk_.config().sector); }
@@ -179,6 +183,7 @@ void CrashRun::close() {
   const size_t begin = log_->size();
   image_->close();
   history_->flushed(begin, log_->size());
+  published(begin);
 }
 
 void CrashRun::reopen() {

@@ -24,6 +24,8 @@ struct Layout {
   void (*prepare)(TestDisk&) = nullptr;  ///< what is done to it before it is filled
   void (*damage)(TestDisk&) = nullptr;   ///< and afterwards: what a safe repair mends. Until then check may find it
   uint64_t block = 0;                    ///< bytes that are given up at once, by random steps; 0: they know of none
+  uint64_t filled_run = 48 * 1024;       ///< bytes of data, then as many that are a hole
+  Tearing tearing = {};                  ///< by the medium
   uint64_t seen = UINT64_MAX;            ///< of a disk too large for a model only so much is looked at; the rest is never written
 };
 
@@ -51,7 +53,12 @@ class CrashRun {
   void begin_here() { judged_from_ = log_->size(); }
   /// `steps` of these at random places.
   void random(unsigned steps);
+  /// The next write compresses well (support/pattern.h).
+  void skip_to_compressible() { generation_ = generation_ / 4 * 4 + 3; }
   uint64_t random_length(uint64_t most) { return rng_.between(kSector, most); }
+
+  /// As a script of its own, on one of so many states the power is cut a second time in what follows; 0: on none.
+  void cut_again(uint64_t one_in) { cut_again_ = one_in; }
 
   /// Judges every state. `distinct` gathers states over several runs; returns the first thing that is wrong, or an empty string.
   std::string judge(std::set<PowerCuts::Hash>& distinct);
@@ -98,6 +105,9 @@ class CrashRun {
   static std::set<std::string> damages_of(Image& image);
   std::string verdict(const CutState& state);
   std::string judge_reading(PagedFileSystem& files, const CutState& state, Found& found);
+  std::string judge_whole(const CutState& state, const Found& found) const;
+  std::string judge_second_cut(const CutState& state, std::set<PowerCuts::Hash>& distinct);
+  void published(size_t log_begin);
   std::string judge_rest(Image& image) const;
   std::string judge_identity(const Found& found) const;
   std::string judge_untouched(const PagedFileSystem& files, const CutState& state) const;
@@ -105,6 +115,14 @@ class CrashRun {
   std::string work_on(Image& image, ShadowDisk& model);
   std::string give_up_a_block(Image& image, ShadowDisk& model);
   std::string difference(Image& image, const ShadowDisk& model, uint64_t size) const;
+
+  /// The disk at a moment at which it may have become durable as a whole.
+  struct Whole {
+    size_t log_begin;
+    size_t log_end;
+    uint64_t size;
+    PowerCuts::Hash hash;
+  };
 
   const Layout layout_;
   const FormatRules& rules_;
@@ -125,6 +143,9 @@ class CrashRun {
   size_t judged_from_ = 0;  ///< position in the log
   bool changes_ = false;    ///< what the guest sees, as far as the script asked for it
   bool resizes_ = false;
+  std::vector<Whole> wholes_;
+  uint64_t cut_again_ = 0;
+  uint64_t judged_ = 0;
   uint64_t generation_ = 1;
 };
 

@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <variant>
 
+#include "native/superblock.h"
 #include "support/bytes.h"
 #include "support/image_kit.h"
 
@@ -35,11 +36,28 @@ std::vector<std::string> constant_items(FileSystem& /*files*/, Image& image) {
   return lines;
 }
 
+std::vector<std::string> constant_features(FileSystem& /*files*/, Image& image) {
+  std::vector<std::string> lines;
+  for (const char* key : {"image_uuid", "compression", "unit", "snapshots"}) lines.push_back(std::string(key) + ": " + detail(image, key));
+  const auto parent = image.info().parent;
+  lines.push_back(parent ? "over " + parent->name + ", " + parent->identity : "without a parent");
+  return lines;
+}
+
+/// A superblock that was being written when the power failed can't be told from one that was damaged later, so check names it.
+bool torn_superblock(const std::string& damage, const CutState& state) {
+  const bool torn = state.torn == native::superblock_offset(0) || state.torn == native::superblock_offset(1);
+  return torn && (damage.starts_with("the other superblock does not count: its tag is wrong") ||
+                  damage.starts_with("the other superblock does not count: it has no magic"));
+}
+
 }  // namespace
 
 const FormatRules& rules_of(const std::string& format) {
+  static const FormatRules native{"generation", constant_features, torn_superblock, true};
   static const FormatRules vmdk{"cid", constant_lines};
   static const FormatRules vhdx{"data_write_guid", constant_items};
+  if (format == "varve") return native;
   if (format == "vmdk") return vmdk;
   if (format == "vhdx") return vhdx;
   throw std::invalid_argument("no rules for " + format);

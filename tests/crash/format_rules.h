@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "io/file_system.h"
+#include "support/power_cut.h"
 #include "varve/image.h"
 
 namespace varve::test {
@@ -16,6 +17,10 @@ struct FormatRules {
   const char* identity;
   /// What no script and no cut changes, of the image at TestDisk::kPath, as lines of text.
   std::vector<std::string> (*constants)(FileSystem& files, Image& image);
+  /// Is this what a check has to say of such a state, though nothing is lost?
+  bool (*excused)(const std::string& damage, const CutState& state) = [](const std::string&, const CutState&) { return false; };
+  /// Every flush is there as a whole or not at all, and nothing that came after the last one.
+  bool atomic = false;
 };
 
 const FormatRules& rules_of(const std::string& format);

@@ -34,12 +34,13 @@ std::string CrashRun::judge(std::set<PowerCuts::Hash>& distinct) { return judge(
 
 std::string CrashRun::judge(std::set<PowerCuts::Hash>& distinct, std::vector<StorageEvent> log) {
   std::string wrong;
-  PowerCuts cuts(base_, std::move(log), rng_);
+  PowerCuts cuts(base_, std::move(log), rng_, layout_.tearing);
   cuts.enumerate(
       distinct, [&](size_t position) { return history_->promised(position); },
       [&](const CutState& state) {
         if (!wrong.empty()) return;
-        const std::string problem = verdict(state);
+        std::string problem = verdict(state);
+        if (problem.empty() && cut_again_ != 0 && judged_++ % cut_again_ == 0) problem = judge_second_cut(state, distinct);
         if (!problem.empty()) wrong = state.name + ": " + problem;
       },
       judged_from_);
@@ -50,7 +51,7 @@ std::vector<CutState> CrashRun::pick_states(size_t count, const std::function<bo
   std::vector<CutState> picked;
   uint64_t seen = 0;
   std::set<PowerCuts::Hash> distinct;
-  PowerCuts cuts(base_, log_->events(), rng_);
+  PowerCuts cuts(base_, log_->events(), rng_, layout_.tearing);
   cuts.enumerate(
       distinct, [&](size_t position) { return history_->promised(position); },
       [&](const CutState& state) {
@@ -97,9 +98,10 @@ std::string CrashRun::verdict(const CutState& state) {
 std::string CrashRun::judge_reading(PagedFileSystem& files, const CutState& state, Found& found) {
   Image image = Image::open(TestDisk::kPath, options(files, Access::read_only));
   for (const std::string& damage : damages_of(image))
-    if (!start_damages_.contains(damage)) return "check finds " + damage;
+    if (!start_damages_.contains(damage) && !rules_.excused(damage, state)) return "check finds " + damage;
   found = {head_of(image), image.size(), identity_of(image)};
   if (std::string wrong = history_->verdict(state.position, found.content, found.size); !wrong.empty()) return wrong;
+  if (std::string wrong = judge_whole(state, found); !wrong.empty()) return wrong;
   if (std::string wrong = judge_rest(image); !wrong.empty()) return wrong;
   if (const auto constants = rules_.constants(files, image); constants != start_constants_) {
     std::string text;
@@ -107,6 +109,34 @@ std::string CrashRun::judge_reading(PagedFileSystem& files, const CutState& stat
     return "what never changes is now:" + text;
   }
   return judge_identity(found);
+}
+
+void CrashRun::published(size_t log_begin) {
+  wholes_.push_back({log_begin, log_->size(), image_->size(), hash_of(disk_.model().bytes().data(), disk_.model().size())});
+}
+
+/// Of a format whose flushes are whole or not there at all: the disk is as one of them left it, the last that returned or a later one.
+std::string CrashRun::judge_whole(const CutState& state, const Found& found) const {
+  if (!rules_.atomic) return {};
+  size_t last = wholes_.size();
+  while (wholes_[last - 1].log_end > state.position) --last;
+  const PowerCuts::Hash hash = hash_of(found.content.data(), found.content.size());
+  for (size_t i = last - 1; i < wholes_.size() && (i < last || wholes_[i].log_begin < state.position); ++i)
+    if (wholes_[i].size == found.size && wholes_[i].hash == hash) return {};
+  return "the disk is as no flush left it, from number " + std::to_string(last - 1) + " on";
+}
+
+/// What follows the first cut is a script of its own.
+std::string CrashRun::judge_second_cut(const CutState& state, std::set<PowerCuts::Hash>& distinct) {
+  CrashRun second(*this, state);
+  second.random(3);
+  second.flush();
+  second.random(2);
+  second.flush();
+  second.random(1);
+  second.close();
+  const std::string wrong = second.judge(distinct);
+  return wrong.empty() ? wrong : "then, in what follows, " + wrong;
 }
 
 /// Nobody ever wrote there.

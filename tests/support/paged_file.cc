@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <mutex>
 
 #include "base/checked_math.h"
 #include "io/path.h"
@@ -18,30 +19,40 @@ constexpr std::array<std::byte, PagedFile::kPageSize> kZeros{};
 
 bool all_zeros(ConstBytes bytes) { return std::memcmp(bytes.data(), kZeros.data(), bytes.size()) == 0; }
 
-/// One opening of a file, with the right that was asked for.
+/// One opening of a file, with the right that was asked for. Thread-safe, as storages are; two openings are not used at once.
 class Handle final : public Storage {
  public:
   Handle(std::string name, std::shared_ptr<PagedFile> file, bool writable)
       : name_(std::move(name)), file_(std::move(file)), writable_(writable) {}
 
   const std::string& name() const noexcept override { return name_; }
-  uint64_t size() const override { return file_->size(); }
+  uint64_t size() const override {
+    const std::lock_guard lock(mutex_);
+    return file_->size();
+  }
   void read_at(uint64_t offset, MutableBytes out) override {
-    if (!range_fits(offset, out.size(), file_->size())) throw Error(Errc::corrupt, "the file ends too early").in(name_).at(offset);
+    if (!range_fits(offset, out.size(), size())) throw Error(Errc::corrupt, "the file ends too early").in(name_).at(offset);
+    const std::lock_guard lock(mutex_);
     file_->read(offset, out);
   }
   void write_at(uint64_t offset, ConstBytes data) override {
     check_writable();
+    const std::lock_guard lock(mutex_);
     file_->write(offset, data);
   }
   void flush() override {}
   void resize(uint64_t size) override {
     check_writable();
+    const std::lock_guard lock(mutex_);
     file_->resize(size);
   }
-  StorageExtent extent_at(uint64_t offset) override { return file_->extent_at(offset); }
+  StorageExtent extent_at(uint64_t offset) override {
+    const std::lock_guard lock(mutex_);
+    return file_->extent_at(offset);
+  }
   bool punch_hole(uint64_t offset, uint64_t length) override {
     check_writable();
+    const std::lock_guard lock(mutex_);
     if (offset < file_->size()) file_->clear(offset, std::min(length, file_->size() - offset));
     return true;
   }
@@ -56,6 +67,7 @@ class Handle final : public Storage {
   const std::string name_;
   const std::shared_ptr<PagedFile> file_;
   const bool writable_;
+  mutable std::mutex mutex_;
 };
 
 }  // namespace

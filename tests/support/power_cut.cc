@@ -8,7 +8,6 @@ namespace varve::test {
 
 namespace {
 
-constexpr uint64_t kSector = 512;
 constexpr size_t kAllSubsetsUpTo = 5;  // writes in an epoch
 constexpr size_t kSampledSubsets = 24;
 
@@ -20,7 +19,8 @@ PowerCuts::Hash mix(const PowerCuts::Hash& all, const PowerCuts::Hash& next) {
 
 }  // namespace
 
-PowerCuts::PowerCuts(FileSet base, std::vector<StorageEvent> log, Rng& rng) : durable_(std::move(base)), log_(std::move(log)), rng_(rng) {}
+PowerCuts::PowerCuts(FileSet base, std::vector<StorageEvent> log, Rng& rng, Tearing tearing)
+    : durable_(std::move(base)), log_(std::move(log)), rng_(rng), tearing_(tearing) {}
 
 void PowerCuts::enumerate(std::set<Hash>& distinct, const Promise& promise, const Visit& visit, size_t from) {
   distinct_ = &distinct;
@@ -52,7 +52,7 @@ void PowerCuts::complete_flush(size_t file) {
   pending_ = std::move(still_pending);
 }
 
-PowerCuts::Unit PowerCuts::widen(const StorageEvent& event, FileSet& now, size_t position) {
+PowerCuts::Unit PowerCuts::widen(const StorageEvent& event, FileSet& now, size_t position) const {
   PagedFile& file = now.at(event.file);
   Unit unit{event.kind == StorageEvent::Kind::resize, event.file, event.offset, {}, file.size(), position};
   if (unit.resize) {
@@ -65,8 +65,8 @@ PowerCuts::Unit PowerCuts::widen(const StorageEvent& event, FileSet& now, size_t
   } else {
     file.write(event.offset, event.data);
   }
-  const uint64_t begin = event.offset / kSector * kSector;
-  const uint64_t end = std::min<uint64_t>((event.offset + event.length + kSector - 1) / kSector * kSector, file.size());
+  const uint64_t begin = event.offset / tearing_.unit * tearing_.unit;
+  const uint64_t end = std::min<uint64_t>((event.offset + event.length + tearing_.unit - 1) / tearing_.unit * tearing_.unit, file.size());
   unit.offset = begin;
   unit.data.resize(static_cast<size_t>(end - std::min(begin, end)));
   file.read(begin, unit.data);
@@ -83,10 +83,13 @@ void PowerCuts::apply(FileSet& files, const Unit& unit) {
 
 void PowerCuts::apply_torn(FileSet& files, const Unit& unit, const Mask& sectors) {
   for (size_t i = 0; i < sectors.size(); ++i) {
-    if (!sectors[i]) continue;
-    const size_t from = i * kSector;
-    const size_t n = std::min<size_t>(kSector, unit.data.size() - from);
-    files[unit.file].write(unit.offset + from, ConstBytes(unit.data).subspan(from, n));
+    const size_t from = i * tearing_.unit;
+    const size_t n = std::min<size_t>(tearing_.unit, unit.data.size() - from);
+    if (sectors[i]) {
+      files[unit.file].write(unit.offset + from, ConstBytes(unit.data).subspan(from, n));
+    } else if (tearing_.garbage && rng_.one_in(2)) {
+      files[unit.file].write(unit.offset + from, std::vector<std::byte>(n, std::byte{0xa7}));
+    }
   }
 }
 
@@ -136,18 +139,18 @@ void PowerCuts::torn(size_t position) {
   FileSet files = durable_;
   for (size_t i = 0; i < pending_.size(); ++i) {
     const Unit& unit = pending_[i];
-    const size_t sectors = (unit.data.size() + kSector - 1) / kSector;
+    const size_t sectors = (unit.data.size() + tearing_.unit - 1) / tearing_.unit;
     const size_t split = static_cast<size_t>(rng_.between(1, std::max<size_t>(sectors, 2) - 1));
-    for (int variant = 0; variant < 4 && sectors > 1; ++variant) {
+    for (int variant = 0; variant < 4 && (sectors > 1 || tearing_.garbage); ++variant) {
       Mask mask(sectors);
       for (size_t s = 0; s < sectors; ++s) mask[s] = variant == 0 ? s < split : variant == 1 ? s >= split : rng_.one_in(2);
       FileSet state = files;
       apply_torn(state, unit, mask);
       const std::string name = "write " + std::to_string(i) + " torn, variant " + std::to_string(variant);
-      emit(state, unit.position + 1, name);
+      emit(state, unit.position + 1, name, unit.offset);
       if (variant % 2 != 0 || i + 1 == pending_.size()) continue;
       for (size_t later = i + 1; later < pending_.size(); ++later) apply(state, pending_[later]);
-      emit(std::move(state), position, name + ", all others whole");
+      emit(std::move(state), position, name + ", all others whole", unit.offset);
     }
     apply(files, unit);
   }
@@ -169,13 +172,13 @@ void PowerCuts::sizes() {
   }
 }
 
-void PowerCuts::emit(FileSet files, size_t position, const std::string& name) {
+void PowerCuts::emit(FileSet files, size_t position, const std::string& name, std::optional<uint64_t> torn) {
   Hash key{};
   for (const PagedFile& file : files) key = mix(key, file.hash());
   position = std::max(position, window_begin_);
   if (!visited_.insert({key, (*promise_)(position)}).second) return;
   distinct_->insert(key);
-  (*visit_)({std::move(files), position, "window " + std::to_string(window_) + ", " + name});
+  (*visit_)({std::move(files), position, "window " + std::to_string(window_) + ", " + name, torn});
 }
 
 }  // namespace varve::test

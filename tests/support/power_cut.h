@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -24,16 +25,24 @@ namespace varve::test {
 
 using FileSet = std::vector<PagedFile>;
 
+/// How a medium leaves a write that the power cut short.
+struct Tearing {
+  uint64_t unit = 512;   ///< bytes: what is old or new as a whole
+  bool garbage = false;  ///< or neither: a unit that was being written may hold anything
+};
+
 struct CutState {
   FileSet files;
   size_t position = 0;  ///< the power failed before operation `position` of the log; all before it had been issued
   std::string name;     ///< "window 3, without write 2": with the seed it names the state
+  /// What is in pieces: of a write that is neither whole nor missing, the offset in its file.
+  std::optional<uint64_t> torn;
 };
 
 class PowerCuts {
  public:
   /// `base`: the files before the log, numbered as its events are.
-  PowerCuts(FileSet base, std::vector<StorageEvent> log, Rng& rng);
+  PowerCuts(FileSet base, std::vector<StorageEvent> log, Rng& rng, Tearing tearing = {});
 
   using Hash = PagedFile::Hash;
   using Visit = std::function<void(const CutState&)>;
@@ -56,9 +65,9 @@ class PowerCuts {
   };
   using Mask = std::vector<bool>;
 
-  static Unit widen(const StorageEvent& event, FileSet& now, size_t position);
+  Unit widen(const StorageEvent& event, FileSet& now, size_t position) const;
   static void apply(FileSet& files, const Unit& unit);
-  static void apply_torn(FileSet& files, const Unit& unit, const Mask& sectors);
+  void apply_torn(FileSet& files, const Unit& unit, const Mask& sectors);
   void cut_before(size_t position);
   void complete_flush(size_t file);
   void prefixes(size_t position);
@@ -66,12 +75,13 @@ class PowerCuts {
   void torn(size_t position);
   void sizes();
   void keep(const Mask& chosen, size_t position, const std::string& name);
-  void emit(FileSet files, size_t position, const std::string& name);
+  void emit(FileSet files, size_t position, const std::string& name, std::optional<uint64_t> torn = std::nullopt);
 
   FileSet durable_;            ///< with all that flushes have promised
   std::vector<Unit> pending_;  ///< in the order in which they were issued
   const std::vector<StorageEvent> log_;
   Rng& rng_;
+  const Tearing tearing_;
   size_t window_ = 0;
   size_t window_begin_ = 0;  ///< position behind the last flush: the power failed after that
   std::set<std::pair<Hash, uint64_t>> visited_;
