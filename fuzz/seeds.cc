@@ -6,6 +6,7 @@
 #include "codec/zstd.h"
 #include "io/memory_file_system.h"
 #include "varve/ops.h"
+#include "varve_seeds.h"
 #include "vhdx_seeds.h"
 #include "vmdk/images.h"
 
@@ -184,6 +185,8 @@ std::vector<Seed> seeds_of(std::string_view target) {
   if (target == "vhdx_ops") return vhdx_scripts();
   if (target == "vhdx_locator") return vhdx_locators();
   if (target.starts_with("vhdx_")) return vhdx_images();
+  if (target == "varve_ops") return with_tail(varve_images(), 200);
+  if (target.starts_with("varve_")) return varve_images();
   if (target == "deflate") return frames(false);
   if (target == "zstd") return frames(true);
   return with_tail({{"numbers", {}}, {"more", {3, 1, 4, 1, 5}}}, 64);

@@ -81,7 +81,7 @@ class Packer {
 
 }  // namespace
 
-SparseInput::SparseInput(std::span<const uint8_t> input) : file(std::make_shared<MemoryStorage>("disk.vhdx")) {
+SparseInput::SparseInput(std::span<const uint8_t> input) : file(std::make_shared<MemoryStorage>("disk")) {
   while (input.size() >= sizeof(RecordHead)) {
     const auto head = load<RecordHead>(std::as_bytes(input));
     input = input.subspan(sizeof(head));

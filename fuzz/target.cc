@@ -84,7 +84,15 @@ std::vector<std::byte> MemoryImage::bytes() const {
   return out;
 }
 
-Image MemoryImage::open(Access access, const std::string& format) const {
+Image MemoryImage::open(Access access, const std::string& format) const { return Image::open(storage_, options(access, format)); }
+
+Image MemoryImage::open_snapshot(const std::string& name) const {
+  OpenOptions how = options(Access::read_only, format_);
+  how.snapshot = name;
+  return Image::open(storage_, how);
+}
+
+OpenOptions MemoryImage::options(Access access, const std::string& format) const {
   OpenOptions options;
   options.access = access;
   options.format = format;
@@ -92,7 +100,7 @@ Image MemoryImage::open(Access access, const std::string& format) const {
   options.ignore_parent = parent_.empty();
   options.parent = parent_;
   options.file_system = files_;
-  return Image::open(storage_, options);
+  return options;
 }
 
 FileState::FileState(Storage& file) : size(file.size()), packed(pack_sparse(file)) {}
@@ -158,6 +166,22 @@ void read_everything(Image& image) {
   const int read = read_samples(image);
   const bool found_nothing = checked == 0 && report.damages == 0;
   require(!found_nothing || (mapped == 0 && read == 0), "check found no damage, but the image can't be read");
+}
+
+void read_packed_image(std::span<const uint8_t> input, const std::string& format) {
+  const SparseInput parts(input);
+  const MemoryImage image_file(parts.file, format, tight_limits(parts.tail.empty() ? 0 : parts.tail.back()));
+  const FileState before(*parts.file);
+  {
+    const HeapBound bound(parts.file->size());
+    only_errors([&] {
+      Image image = image_file.open(Access::read_only);
+      read_everything(image);
+      require(only_errors([&] { image.write_at(0, std::vector<std::byte>(512)); }) != 0, "a read-only image took a write");
+      image.close();
+    });
+  }
+  require(FileState(*parts.file) == before, "opening for reading changed the file");
 }
 
 HeapBound::HeapBound(uint64_t input_bytes) : allowed_((32 << 20) + 4 * input_bytes) { test::heap_reset_peak(); }

@@ -54,9 +54,13 @@ class MemoryImage {
   std::vector<std::byte> bytes() const;
   Image open(Access access) const { return open(access, format_); }
   Image open(Access access, const std::string& format) const;
+  /// For reading.
+  Image open_snapshot(const std::string& name) const;
 
  private:
   std::shared_ptr<Storage> storage_;
+  OpenOptions options(Access access, const std::string& format) const;
+
   std::string format_ = "vmdk";
   Limits limits_;
   FileSystem* files_ = nullptr;
@@ -75,6 +79,9 @@ struct FileState {
 /// Everything that reads an image without a parent: info, check with its data, map, reads at many places. Runs without data read as
 /// zeros, a part reads as the whole does, and a check which finds nothing is followed by no structural failure.
 void read_everything(Image& image);
+
+/// A packed image (sparse_input.h) opened for reading: read_everything(), no write is taken, no byte of the file changes.
+void read_packed_image(std::span<const uint8_t> input, const std::string& format);
 
 /// Peak of the heap beyond `start` stays within 32 MiB + 4 x `input_bytes` (rule RES-1).
 class HeapBound {
