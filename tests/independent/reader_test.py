@@ -1,0 +1,311 @@
+#!/usr/bin/env python3
+"""The reader written from the specification against the library: reader_test.py IMAGE_WRITER SCRATCH_DIR.
+
+Both must show the same bytes of every image; of a damaged one both may refuse, and neither may show wrong bytes. VARVE_TEST_CLI is the
+tool, VARVE_TEST_SEED the seed. The last line counts the cases, as every test program's does.
+"""
+import contextlib
+import io
+import json
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+import mutator
+import varve_reader
+import xxh3
+
+TOOL = os.environ.get("VARVE_TEST_CLI", "varve")
+SEED = int(os.environ.get("VARVE_TEST_SEED", "20261123"), 0)
+DIVISOR = max(1, int(os.environ.get("VARVE_TEST_SEEDS_DIVISOR", "1")))
+KIB, MIB = 1024, 1 << 20
+CONFIGURATIONS = [f"cluster_size={size},compression={codec}" for size in ("4K", "64K", "2M") for codec in ("none", "zlib", "zstd")]
+
+
+class Skipped(Exception):
+    pass
+
+
+class Bench:
+    """A directory to work in, and the two programs."""
+
+    def __init__(self, directory, writer):
+        self.directory, self.writer = pathlib.Path(directory), writer
+        self.image, self.raw, self.out = (self.directory / name for name in ("image.varve", "image.raw", "out.raw"))
+        self.random = random.Random(SEED)
+
+    def tool(self, *arguments):
+        return subprocess.run([TOOL, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+
+    def done(self, *arguments):
+        result = self.tool(*arguments)
+        assert result.returncode == 0, f"varve {' '.join(map(str, arguments))}: {result.stderr}"
+
+    def make(self, options, contents):
+        """An image by conversion of these bytes."""
+        self.raw.write_bytes(contents)
+        self.done("convert", "--sync=none", "--force", "-f", "raw", "-O", "varve", "-o", options, self.raw, self.image)
+
+    def by_library(self, path=None):
+        """The disk's bytes, or None if the library refuses."""
+        result = self.tool("convert", "--sync=none", "--force", "-f", "varve", "-O", "raw", path or self.image, self.out)
+        assert result.returncode in (0, 1), f"exit code {result.returncode}: {result.stderr}"
+        return self.out.read_bytes() if result.returncode == 0 else None
+
+    def by_reader(self, path=None, snapshot=None):
+        try:
+            varve_reader.dump(varve_reader.Image(path or self.image), snapshot, self.out)
+            return self.out.read_bytes()
+        except (varve_reader.Damage, varve_reader.Unsupported):
+            return None
+
+    def reader_program(self, *arguments, **environment):
+        reader = pathlib.Path(__file__).with_name("varve_reader.py")
+        return subprocess.run([sys.executable, "-B", reader, *map(str, arguments)], env={**os.environ, **environment},
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+
+    def write(self, contents, commands):
+        """Lets the library change the image and end without closing it. `contents` follows, a bytearray; returns it after each flush."""
+        data, lines, states = bytearray(), [], [bytes(contents)]
+        for name, *arguments in commands:
+            if name == "write":
+                offset, written = arguments
+                lines.append(f"write {offset} {len(written)} {len(data)}")
+                data += written
+                contents[offset:offset + len(written)] = written
+            else:
+                lines.append(" ".join(map(str, [name, *arguments])))
+            if name == "zero":
+                contents[arguments[0]:sum(arguments)] = bytes(arguments[1])
+            elif name == "resize":
+                contents[arguments[0]:] = bytes(max(0, arguments[0] - len(contents)))
+            elif name in ("flush", "close"):
+                states.append(bytes(contents))
+        (self.directory / "data").write_bytes(data)
+        result = subprocess.run([self.writer, self.image, self.directory / "data"], input="\n".join(lines), text=True, check=False,
+                                stderr=subprocess.PIPE)
+        assert result.returncode == 0, f"image_writer: {result.stderr}"
+        return states
+
+    def noise(self, length):
+        return self.random.randbytes(length)
+
+    def text(self, length):
+        """Compressible."""
+        return (b"".join(b"%d of %d, " % (i, self.random.randrange(1000)) for i in range(length // 8 + 1)))[:length]
+
+    def mixture(self, length):
+        """Zeros, text and noise in runs of many lengths."""
+        out = bytearray()
+        while len(out) < length:
+            run = self.random.choice([512, 4 * KIB, 9000, 64 * KIB, 300 * KIB])
+            out += self.random.choice([bytes, self.noise, self.text])(run)
+        return bytes(out[:length])
+
+
+def same(got, expected, what):
+    if got == expected:
+        return
+    if got is None or expected is None or len(got) != len(expected):
+        sizes = ["refused" if data is None else f"{len(data)} bytes" for data in (got, expected)]
+        raise AssertionError(f"{what}: {sizes[0]}, not {sizes[1]}")
+    first = next(i for i, (a, b) in enumerate(zip(got, expected)) if a != b)
+    raise AssertionError(f"{what}: other bytes from {first} on")
+
+
+def the_tags_own_implementation_agrees_with_xxhsum(bench):
+    xxh3.self_test()
+    assert xxh3.tag_in_python(b"abc").hex() == "06b05ab6733a618578af5f94892f3950"  # the specification's own
+    if not shutil.which("xxhsum"):
+        raise Skipped("xxhsum is not there")
+    path = bench.directory / "hashed"
+    for length in list(range(0, 260)) + [511, 1023, 1024, 1025, 1088, 4080, 5000, 16384]:
+        path.write_bytes(data := bench.noise(length))
+        expected = subprocess.run(["xxhsum", "-H2", path], stdout=subprocess.PIPE, text=True, check=True).stdout.split()[0]
+        assert xxh3.tag_in_python(data).hex() == expected, f"{length} bytes"
+        assert xxh3.tag(data).hex() == expected, f"{length} bytes, by the library"
+
+
+def every_configuration_reads_as_the_library_reads_it(bench):
+    for options in CONFIGURATIONS:
+        for size in (0, 512, 4096, 65536, 1000003, 5 * MIB + 1536):
+            contents = bench.mixture(size)
+            bench.make(options, contents)
+            same(bench.by_library(), contents, f"{options}, {size} bytes, by the library")
+            same(bench.by_reader(), contents, f"{options}, {size} bytes, by the reader")
+
+
+def tall_trees_of_sparse_disks_read_alike(bench):
+    for options, size in (("cluster_size=4K", 9 * 2**30), ("cluster_size=64K,compression=zstd", 2**40)):
+        bench.image.unlink(missing_ok=True)
+        bench.done("create", "-f", "varve", "-o", options, bench.image, size)
+        places = [0, 2 * MIB - 512, size // 2 + 12345, size - 512]
+        commands = [("write", place, bench.text(512)) for place in places]
+        data = b"".join(written for _, _, written in commands)
+        (bench.directory / "data").write_bytes(data)
+        lines = [f"write {place} 512 {512 * i}" for i, place in enumerate(places)]
+        subprocess.run([bench.writer, bench.image, bench.directory / "data"], input="\n".join(lines + ["close"]), text=True, check=True)
+        image = varve_reader.Image(bench.image)
+        seen = {offset: bytes(piece) for offset, _, piece in image.walk(image.head, image.superblock.generation) if piece and any(piece)}
+        cluster = image.header.cluster_size
+        for place, (_, _, written) in zip(places, commands):
+            piece = seen[place // cluster * cluster] + seen.get((place // cluster + 1) * cluster, b"")
+            same(piece[place % cluster:place % cluster + 512], written, f"{options} at {place}")
+
+
+def in_place_writes(bench, size, cluster):
+    """A few that a journal takes, flushed one by one; the first flush makes it."""
+    commands = []
+    for i in range(12):
+        offset, length = bench.random.randrange(size - 9000), bench.random.choice([1, 512, 4096, 9000])
+        commands += [("write", offset, bench.random.choice([bench.noise, bench.text])(length)), ("flush",)]
+        if i == 5:
+            commands += [("zero", cluster, 2 * cluster), ("flush",), ("write", cluster + 4096, bench.noise(512)), ("flush",)]
+    return commands
+
+
+def what_was_flushed_and_never_closed_reads_alike(bench):
+    for options in CONFIGURATIONS:
+        contents = bytearray(bench.mixture(5 * MIB + 512))
+        bench.make(options + ",journal_size=1M", bytes(contents))
+        cluster = varve_reader.Image(bench.image).header.cluster_size
+        bench.write(contents, in_place_writes(bench, len(contents), min(cluster, MIB)))
+        image = varve_reader.Image(bench.image)
+        assert image.journal()[0] > 0, f"{options}: no record is in the journal"
+        same(bench.by_reader(), bytes(contents), f"{options}, by the reader")
+        same(bench.by_library(), bytes(contents), f"{options}, by the library")
+        bench.write(contents, [("write", 100, b"once more"), ("resize", 6 * MIB + 3), ("close",)])
+        same(bench.by_reader(), bytes(contents), f"{options}, closed, by the reader")
+        same(bench.by_library(), bytes(contents), f"{options}, closed, by the library")
+
+
+def info_tells_sizes_generation_and_parents(bench):
+    bench.make("cluster_size=4K", bench.text(20000))
+    child = bench.directory / "child.varve"
+    bench.done("create", "--force", "-f", "varve", "-b", bench.image, "-F", "varve", child)
+    with contextlib.redirect_stdout(io.StringIO()) as text:
+        varve_reader.info(varve_reader.Image(child))
+    told = json.loads(text.getvalue())
+    by_library = json.loads(bench.tool("info", "--json", child).stdout)
+    assert told["size"] == 20000 and told["clean"] and told["snapshots"] == [], told
+    assert [parent["format"] for parent in told["parents"]] == ["varve"], told
+    assert told["generation"] == varve_reader.Image(child).superblock.generation and str(told["uuid"]) in json.dumps(by_library), by_library
+    result = bench.reader_program("dump", child, bench.out)
+    assert result.returncode == 1 and result.stderr.count("\n") == 1 and "parent" in result.stderr, result.stderr
+
+
+def the_program_dumps_without_any_library_and_says_in_a_line_what_is_wrong(bench):
+    contents = bench.mixture(100 * KIB)
+    bench.make("cluster_size=16K,compression=zlib", contents)
+    result = bench.reader_program("dump", bench.image, bench.out, VARVE_READER_PURE="1")
+    assert result.returncode == 0 and result.stderr == "", result.stderr
+    same(bench.out.read_bytes(), contents, "by the program")
+    result = bench.reader_program("dump", "--snapshot", "none", bench.image, bench.out)
+    assert result.returncode == 1 and result.stderr.count("\n") == 1 and "no snapshot" in result.stderr, result.stderr
+    bench.image.write_bytes(bench.image.read_bytes()[:150000])
+    result = bench.reader_program("info", bench.image)
+    assert result.returncode == 1 and result.stderr.count("\n") == 1 and "cut short" in result.stderr, result.stderr
+
+
+def snapshots_read_alike(bench):
+    for options in ("cluster_size=4K", "cluster_size=16K,compression=zlib", "cluster_size=64K,journal_size=0"):
+        contents, kept = bytearray(bench.mixture(500 * KIB)), {}
+        bench.make(options, bytes(contents))
+        for step in range(9):
+            bench.write(contents, in_place_writes(bench, len(contents), 64 * KIB) + [("close",)])
+            bench.done("snapshot", "create", "-f", "varve", bench.image, f"s{step}")
+            kept[f"s{step}"] = bytes(contents)
+            if step % 3 == 2:  # a branch, and a branch point
+                bench.done("snapshot", "revert", "-f", "varve", bench.image, f"s{step - 1}")
+                contents = bytearray(kept[f"s{step - 1}"])
+                bench.done("snapshot", "delete", "-f", "varve", bench.image, f"s{step - 1}")
+                del kept[f"s{step - 1}"]
+            for name, state in kept.items():
+                same(bench.by_reader(snapshot=name), state, f"{options}, snapshot {name} at step {step}")
+            same(bench.by_reader(), bytes(contents), f"{options}, the disk at step {step}")
+
+
+def a_changed_byte_of_a_closed_image_never_gives_wrong_bytes(bench):
+    for options in ("cluster_size=4K", "cluster_size=64K,compression=zstd", "cluster_size=64K,compression=zlib"):
+        contents = bench.mixture(400 * KIB)
+        bench.make(options, contents)
+        whole = bench.image.read_bytes()
+        # Half of them where the structures are.
+        places = [bench.random.randrange(len(whole)) for _ in range(50)]
+        places += [start + bench.random.randrange(8192) for start in (0, 65536, len(whole) - 32768) for _ in range(50 // 3)]
+        for place in places[::DIVISOR]:
+            changed = bytearray(whole)
+            changed[place] ^= 1 << bench.random.randrange(8)
+            bench.image.write_bytes(changed)
+            for name, got in (("reader", bench.by_reader()), ("library", bench.by_library())):
+                if got is not None:
+                    same(got, contents, f"{options}, byte {place} changed, by the {name}")
+
+
+def a_changed_byte_of_an_open_image_gives_a_flushed_state_or_none(bench):
+    contents = bytearray(bench.mixture(300 * KIB))
+    bench.make("cluster_size=4K,compression=zlib,journal_size=256K", bytes(contents))
+    states = bench.write(contents, in_place_writes(bench, len(contents), 4096))
+    whole, superblock = bench.image.read_bytes(), varve_reader.Image(bench.image).superblock
+    journal = range(superblock.journal, superblock.journal + superblock.journal_size)
+    used = [at for at in journal if whole[at]]
+    places = [bench.random.choice(used) for _ in range(60)] + [at + bench.random.randrange(300) for at in (4096, 69632) for _ in range(20)]
+    for place in places[::DIVISOR]:
+        changed = bytearray(whole)
+        changed[place] ^= 1 << bench.random.randrange(8)
+        bench.image.write_bytes(changed)
+        reader, library = bench.by_reader(), bench.by_library()
+        assert reader is None or reader in states, f"byte {place} changed: the reader shows what was never flushed"
+        same(library, reader, f"byte {place} changed, the library against the reader")
+
+
+def sealed_changes_are_judged_alike(bench):
+    """Any bit, under tags that are right: what is refused, and what is shown, does not depend on who reads."""
+    # The journal covers no cluster of these sizes wholly: the library would not look at one.
+    for options in ("cluster_size=16K", "cluster_size=16K,compression=zstd", "cluster_size=16K,compression=zlib"):
+        contents = bytearray(bench.mixture(200 * KIB + 512))
+        bench.make(options + ",journal_size=64K", bytes(contents))
+        bench.write(contents, [("write", 5000, bench.text(3000)), ("flush",), ("write", 70000, bench.text(512)), ("flush",),
+                               ("write", 150, bench.noise(100)), ("flush",)])
+        whole = bench.image.read_bytes()
+        refused = 0
+        for number in range(150 // DIVISOR):
+            changed, what = mutator.change(whole, random.Random(f"{SEED} {options} {number}"))
+            bench.image.write_bytes(changed)
+            reader, library = bench.by_reader(), bench.by_library()
+            refused += reader is None
+            same(library, reader, f"{options}, change {number} ({what}), the library against the reader")
+        assert 0 < refused, "no change was refused"
+
+
+CASES = [the_tags_own_implementation_agrees_with_xxhsum, every_configuration_reads_as_the_library_reads_it,
+         tall_trees_of_sparse_disks_read_alike, what_was_flushed_and_never_closed_reads_alike, info_tells_sizes_generation_and_parents,
+         the_program_dumps_without_any_library_and_says_in_a_line_what_is_wrong, snapshots_read_alike,
+         a_changed_byte_of_a_closed_image_never_gives_wrong_bytes, a_changed_byte_of_an_open_image_gives_a_flushed_state_or_none,
+         sealed_changes_are_judged_alike]
+
+
+def main():
+    failed = skipped = 0
+    cases = [case for case in CASES if len(sys.argv) < 4 or case.__name__ in sys.argv[3:]]
+    for case in cases:
+        with tempfile.TemporaryDirectory(dir=sys.argv[2]) as directory:
+            try:
+                case(Bench(directory, sys.argv[1]))
+            except Skipped as reason:
+                skipped += 1
+                print(f"SKIPPED {case.__name__}: {reason}")
+            except AssertionError as error:
+                failed += 1
+                print(f"FAILED {case.__name__} (VARVE_TEST_SEED={SEED}): {error}")
+    print(f"{len(cases) - failed - skipped} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

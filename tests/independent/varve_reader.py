@@ -1,0 +1,384 @@
+#!/usr/bin/env python3
+"""A reader of the varve format that shares nothing with the library: written from docs/formats/varve.md alone.
+
+varve_reader.py info FILE                           what the image holds, as JSON
+varve_reader.py dump [--snapshot NAME] FILE OUT     the disk (with what its journal holds), or a snapshot, as a raw file
+
+Exit code 1 and one line on standard error: the file is damaged, or needs what this reader does not have. Section numbers are the page's.
+"""
+import argparse
+import collections
+import json
+import os
+import struct
+import sys
+import uuid
+
+import xxh3
+from codecs_of_varve import Damage, Unsupported, decode_cluster, is_zero, require
+
+BLOCK, NODE, FIRST_EXTENT = 4096, 16384, 131072
+ABSENT, ZERO, DATA, NODE_KIND = 0, 1, 2, 3
+MIB = 1 << 20
+
+
+def sealed(block):
+    """Headers and superblocks end in the tag of all bytes before it."""
+    return len(block) == BLOCK and xxh3.tag(block[:4080]) == block[4080:]
+
+
+# Structures (3 to 7)
+
+Header = collections.namedtuple("Header", "magic version reserved sequence incompatible read_only compatible uuid crypt_uuid cluster_size "
+                                "unit node_size codec level journal_size")
+Superblock = collections.namedtuple("Superblock", "magic uuid generation crypt1 flags crypt2 head catalog crypt3 journal journal_size "
+                                    "chain end head_parent last_id")
+Pointer = collections.namedtuple("Pointer", "address length birth kind level codec tag")  # address and length in bytes
+Object = collections.namedtuple("Object", "size parent height root")
+Snapshot = collections.namedtuple("Snapshot", "name id parent generation time hidden held uuid object")
+Parent = collections.namedtuple("Parent", "id format path identity")
+Change = collections.namedtuple("Change", "offset length data")  # data: None for zeros
+
+
+def newest_header(copies):
+    headers = []
+    for block in copies:
+        header = Header(*struct.unpack_from("<8sI4sQQQQ16s16sIIIHhQ", block)) if sealed(block) else None
+        if header and header.magic == b"\x89VRV\r\n\x1a\n":
+            headers.append((header, block))
+    require(headers, "no header: not a varve image, or both copies are damaged")
+    headers.sort(key=lambda pair: pair[0].sequence)
+    require(len(headers) == 1 or headers[0][0].sequence != headers[1][0].sequence or headers[0][1] == headers[1][1],
+            "two different headers of one sequence")
+    header, block = headers[-1]
+    require(header.version == 1, f"format version {header.version}")
+    require(header.incompatible == 0, f"incompatible features {header.incompatible:#x}")
+    require(is_zero(header.reserved) and is_zero(block[104:4080]), "header: reserved bytes")
+    require(header.sequence >= 1, "header: sequence 0")
+    size = header.cluster_size
+    require(4096 <= size <= 2 * MIB and size & (size - 1) == 0, f"cluster size {size}")
+    require(header.codec <= 2, f"header: codec {header.codec}")
+    require(header.unit in (512, 4096) and header.node_size == NODE, "unit or node size")
+    journal = header.journal_size
+    require(journal == 0 or (65536 <= journal <= 1 << 30 and journal % 8192 == 0), "header: bytes of a journal")
+    return header
+
+
+def newest_superblock(slots, header, file_size):
+    """(the superblock, whether the other slot is damaged)."""
+    counting = []
+    for parity, block in enumerate(slots):
+        superblock = Superblock(*struct.unpack_from("<8s16sQ12sI32s64s64s32sQQ16sQQQ", block)) if sealed(block) else None
+        if not superblock or superblock.magic != b"\x89VSB\r\n\x1a\n" or superblock.uuid != header.uuid:
+            continue
+        if 1 <= superblock.generation < 1 << 48 and superblock.generation % 2 == parity:
+            counting.append((superblock, block))
+    require(counting, "no superblock")
+    superblock, block = max(counting, key=lambda pair: pair[0].generation)
+    one_is_damaged = len(counting) == 1 and not is_zero(slots[1 - superblock.generation % 2])
+    if one_is_damaged:  # this may be the older one, of which the close of the newer one has cut off the end
+        superblock = superblock._replace(end=min(superblock.end, max(FIRST_EXTENT, file_size // BLOCK * BLOCK)))
+    require(superblock.flags <= 1, "superblock: flags")
+    require(is_zero(superblock.crypt1 + superblock.crypt2 + superblock.crypt3 + block[296:4080]), "superblock: reserved bytes")
+    require(superblock.end % BLOCK == 0 and superblock.end >= FIRST_EXTENT, "superblock: end of used space")
+    at, size = superblock.journal, superblock.journal_size
+    require((at == 0) == (size == 0), "superblock: half of a journal")
+    if at:
+        require(at % BLOCK == 0 and size % (2 * BLOCK) == 0 and FIRST_EXTENT <= at and at + size <= superblock.end, "superblock: journal")
+    require(superblock.head_parent <= superblock.last_id, "superblock: the head's parent")
+    return superblock, one_is_damaged
+
+
+def parse_pointer(raw, unit):
+    place, what, tag = struct.unpack("<QQ16s", raw)
+    kind, level, codec = what >> 48 & 7, what >> 51 & 15, what >> 55 & 15
+    pointer = Pointer((place & (1 << 48) - 1) * unit, (place >> 48) * unit, what & (1 << 48) - 1, kind, level, codec, tag)
+    require(what >> 59 == 0, "pointer: reserved bits")
+    require(kind <= NODE_KIND, f"pointer: kind {kind}")
+    if kind == ABSENT:
+        require(is_zero(raw), "pointer: an absent one with bytes")
+    elif kind == ZERO:
+        require(place == 0 and codec == 0 and is_zero(tag), "pointer: a zero with bytes")
+    return pointer
+
+
+def parse_object(raw, header):
+    size, parent, height = struct.unpack_from("<QIB", raw)
+    require(is_zero(raw[13:32]), "object: reserved bytes")
+    require(size <= 1 << 62, "object: size")
+    least = 0
+    while (512 ** least) * header.cluster_size < size:
+        least += 1
+    require(height == least, "object: height")
+    root = parse_pointer(raw[32:], header.unit)
+    require(size > 0 or root.kind == ABSENT, "object: an empty one with a root")
+    return Object(size, parent, height, root)
+
+
+class Fields:
+    """Bytes, taken from the front."""
+
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, size):
+        require(self.at + size <= len(self.data), "catalog: a record or field longer than what holds it")
+        self.at += size
+        return self.data[self.at - size:self.at]
+
+    def unpack(self, layout):
+        return struct.unpack("<" + layout, self.take(struct.calcsize("<" + layout)))
+
+    def text(self, size):
+        try:
+            return self.take(size).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise Damage("catalog: a text that is not UTF-8") from error
+
+    def at_end(self):
+        return self.at == len(self.data)
+
+
+class Image:
+    def __init__(self, path):
+        self.file = open(path, "rb")
+        self.file_size = os.fstat(self.file.fileno()).st_size
+        self.header = newest_header([self.bytes_at(0, BLOCK), self.bytes_at(65536, BLOCK)])
+        slots = [self.bytes_at(4096, BLOCK), self.bytes_at(69632, BLOCK)]
+        self.superblock, self.one_superblock = newest_superblock(slots, self.header, self.file_size)
+        require(self.file_size >= self.superblock.end, "the file was cut short")
+        self.head = parse_object(self.superblock.head, self.header)
+        self.snapshots, self.parents = {}, {}
+        self.load_catalog(parse_object(self.superblock.catalog, self.header))
+        self.check_snapshots()
+        for thing in [self.head] + [snapshot.object for snapshot in self.snapshots.values()]:
+            require(thing.parent == 0 or thing.parent in self.parents, "object: a parent reference that is not in the catalog")
+
+    def bytes_at(self, at, size):
+        self.file.seek(at)
+        return self.file.read(size)
+
+    # Trees (5 and 6)
+
+    def stored(self, pointer, limit, what):
+        """The verified bytes of a node or cluster."""
+        begin, end, superblock = pointer.address, pointer.address + pointer.length, self.superblock
+        require(1 <= pointer.birth <= limit, f"{what}: birth")
+        require(pointer.length > 0 and FIRST_EXTENT <= begin and end <= superblock.end, f"{what}: outside of used space")
+        require(end <= superblock.journal or begin >= superblock.journal + superblock.journal_size, f"{what}: in the journal")
+        data = self.bytes_at(begin, pointer.length)
+        require(len(data) == pointer.length and xxh3.tag(data) == pointer.tag, f"{what} at {begin}: not what was written (tag)")
+        return data
+
+    def walk(self, thing, limit):
+        """(offset, length, bytes or None for zeros) of everything in an object that is not absent, in order; absent is zeros here."""
+        def below(pointer, level, first, birth_limit):
+            covered = 512 ** level
+            offset, size = first * cluster_size, min(covered * cluster_size, thing.size - first * cluster_size)
+            if pointer.kind == ABSENT:
+                if thing.parent:
+                    raise Unsupported(f"bytes from {offset} on come from the parent {self.parents[thing.parent]}")
+                return
+            require(pointer.level == level, "pointer: level")
+            if pointer.kind == ZERO:
+                require(1 <= pointer.birth <= birth_limit, "zero: birth")
+                yield offset, size, None
+            elif pointer.kind == DATA:
+                require(level == 0, "pointer: data above level 0")
+                require(pointer.codec <= 2, f"codec {pointer.codec}")
+                length_is_right = pointer.length == cluster_size if pointer.codec == 0 else pointer.length < cluster_size
+                require(length_is_right, "cluster: stored length")
+                stored = self.stored(pointer, birth_limit, "cluster")
+                taken.append((pointer.address, pointer.length))
+                cluster = decode_cluster(stored, pointer.codec, cluster_size)
+                yield offset, size, cluster[:size]  # what stands behind the object's size is for a check
+            else:
+                require(level >= 1, "pointer: a node at level 0")
+                require(pointer.codec == 0 and pointer.length == NODE and pointer.address % BLOCK == 0, "node: length, codec or place")
+                node = self.stored(pointer, birth_limit, "node")
+                taken.append((pointer.address, pointer.length))
+                for i in range(512):
+                    entry = parse_pointer(node[32 * i:32 * i + 32], self.header.unit)
+                    start = first + i * (covered // 512)
+                    if start * cluster_size >= thing.size:
+                        require(entry.kind == ABSENT, "an entry behind the object's size")
+                    else:
+                        yield from below(entry, level - 1, start, pointer.birth)
+
+        cluster_size, taken = self.header.cluster_size, []
+        if thing.size:
+            yield from below(thing.root, thing.height, 0, limit)
+        taken.sort()
+        require(all(a + length <= b for (a, length), (b, _) in zip(taken, taken[1:])), "two extents share bytes")
+
+    # The catalog (7)
+
+    def load_catalog(self, thing):
+        require(thing.size <= 16 * MIB, "catalog: size")
+        require(thing.parent == 0, "catalog: a parent")
+        if thing.size == 0:
+            return
+        content = bytearray(thing.size)
+        for offset, size, data in self.walk(thing, self.superblock.generation):
+            content[offset:offset + size] = data or bytes(size)
+        fields = Fields(bytes(content))
+        magic, count, reserved = fields.unpack("4sIQ")
+        require(magic == b"VCAT" and reserved == 0, "catalog: magic or reserved bytes")
+        for _ in range(count):
+            kind, flags, object_count, length, reserved = fields.unpack("IHHII")
+            require(reserved == 0 and flags <= 3, "catalog: reserved bytes or flags of a record")
+            objects = [parse_object(fields.take(64), self.header) for _ in range(object_count)]
+            payload = Fields(fields.take(length))
+            require(is_zero(fields.take(-length % 8)), "catalog: bytes between records")
+            self.load_record(kind, flags, objects, payload)
+        require(fields.at_end(), "catalog: bytes behind the records")
+
+    def load_record(self, kind, flags, objects, payload):
+        if kind not in (1, 2, 3):
+            require(flags & 1 == 0, f"catalog: a record of type {kind}, which a reader must know")
+            return
+        require(flags == {1: 3, 2: 3, 3: 0}[kind] and len(objects) == {1: 1, 2: 0, 3: 1}[kind], f"catalog: flags or objects of type {kind}")
+        if kind == 1:
+            its_uuid, its_id, parent, generation, time, its_flags, name_length = payload.unpack("16sQQQQII")
+            require(its_flags <= 3 and name_length <= 1024, "snapshot: flags or length of the name")
+            require(its_id and its_id not in self.snapshots and its_id <= self.superblock.last_id, "snapshot: id")
+            self.snapshots[its_id] = Snapshot(payload.text(name_length), its_id, parent, generation, time, its_flags & 1 != 0,
+                                              its_flags & 2 != 0, str(uuid.UUID(bytes=its_uuid)), objects[0])
+        elif kind == 2:
+            its_id, *lengths = payload.unpack("IIII")
+            require(its_id and its_id not in self.parents, "parent reference: id")
+            self.parents[its_id] = Parent(its_id, *[payload.text(length) for length in lengths])
+        else:
+            _, _, _, name_length, reserved = payload.unpack("QQQII")
+            require(reserved == 0, "attachment: reserved bytes")
+            payload.text(name_length)
+        require(payload.at_end(), "catalog: bytes behind a payload")
+
+    def check_snapshots(self):
+        names = [snapshot.name for snapshot in self.snapshots.values() if not snapshot.hidden]
+        require(len(set(names)) == len(names) and "" not in names, "snapshots: names")
+        require(self.superblock.head_parent in {0, *self.snapshots}, "the head's parent is no snapshot")
+        for snapshot in self.snapshots.values():
+            require(not (snapshot.hidden and snapshot.name), "snapshot: a hidden one with a name")
+            require(1 <= snapshot.generation <= self.superblock.generation, "snapshot: generation")
+            if snapshot.parent:  # generations that grow downwards can't form a circle
+                require(snapshot.parent in self.snapshots, "snapshot: its parent is none")
+                require(self.snapshots[snapshot.parent].generation < snapshot.generation, "snapshot: generation")
+
+    # The journal (9)
+
+    def journal(self):
+        """(the number of records, what they change in the disk, in order)."""
+        superblock = self.superblock
+        if not superblock.journal or superblock.flags & 1:
+            return 0, []
+        half_size = superblock.journal_size // 2
+        half = self.bytes_at(superblock.journal + superblock.generation % 2 * half_size, half_size)
+        at, sequence, previous, changes = 0, 0, bytes(16), []
+        while (record := self.record_at(half, at)) and record[0] == sequence + 1 and record[1] == previous:
+            sequence, data = record[0], record[2]
+            changes += self.changes_of(data)
+            at, previous = at + len(data), data[64:80]
+        for later in range(at, half_size, BLOCK):
+            record = self.record_at(half, later)
+            require(not record or record[0] <= sequence, "journal: a record is lost before others")
+        return sequence, changes
+
+    def record_at(self, half, at):
+        """(sequence, tag of the one before, bytes) of what is a whole record of this generation and chain, or None."""
+        if at + 80 > len(half):
+            return None
+        magic, length, generation, sequence, _, _, chain, previous, tag = struct.unpack_from("<4sIQQII16s16s16s", half, at)
+        if (magic, generation, chain) != (b"VJR1", self.superblock.generation, self.superblock.chain):
+            return None
+        if length == 0 or length % BLOCK or at + length > len(half):
+            return None
+        data = half[at:at + length]
+        return (sequence, previous, data) if xxh3.tag(data[:64] + bytes(16) + data[80:]) == tag else None
+
+    def changes_of(self, record):
+        count, reserved = struct.unpack_from("<II", record, 24)
+        at = 80 + 24 * count
+        require(reserved == 0 and at <= len(record), "journal: a record's changes")
+        changes = []
+        for i in range(count):
+            offset, length, kind, reserved = struct.unpack_from("<QQII", record, 80 + 24 * i)
+            require(1 <= kind <= 3 and reserved == 0, "journal: type of a change")
+            end = offset + length
+            require(end <= self.head.size, "journal: a change behind the disk's size")
+            require(offset % BLOCK == 0 and (end % BLOCK == 0 or end == self.head.size), "journal: a change of part of a block")
+            if kind == 1:
+                require(at + length <= len(record), "journal: a write longer than its record")
+                changes.append(Change(offset, length, record[at:at + length]))
+                at += length
+            else:
+                changes.append(Change(offset, length, None))
+        require(is_zero(record[at:]), "journal: bytes behind a record's writes")
+        return changes
+
+
+def info(image):
+    superblock, header = image.superblock, image.header
+    snapshots = [dict(snapshot._asdict(), object=None, size=snapshot.object.size) for snapshot in image.snapshots.values()]
+    for snapshot in snapshots:
+        del snapshot["object"]
+    print(json.dumps({
+        "size": image.head.size, "generation": superblock.generation, "clean": superblock.flags & 1 != 0,
+        "uuid": str(uuid.UUID(bytes=header.uuid)), "cluster_size": header.cluster_size, "unit": header.unit,
+        "end_of_used_space": superblock.end, "journal_size": superblock.journal_size,
+        "journal_records": image.journal()[0], "one_superblock_is_damaged": image.one_superblock, "head_parent": superblock.head_parent,
+        "parent_reference": image.head.parent, "snapshots": snapshots, "parents": [parent._asdict() for parent in image.parents.values()]},
+        indent=2))
+
+
+def write_zeros(out, size):
+    while size > 0:
+        size -= out.write(bytes(min(size, MIB)))
+
+
+def dump(image, snapshot_name, path):
+    if snapshot_name is None:
+        thing, limit, changes = image.head, image.superblock.generation, image.journal()[1]
+    else:
+        found = [snapshot for snapshot in image.snapshots.values() if snapshot.name == snapshot_name and not snapshot.hidden]
+        require(found, f"no snapshot is named {snapshot_name}")
+        thing, limit, changes = found[0].object, found[0].generation, []
+    with open(path, "wb") as out:
+        out.truncate(thing.size)  # what is not written is zeros
+        for offset, _, data in image.walk(thing, limit):
+            if data:
+                out.seek(offset)
+                out.write(data)
+        for change in changes:
+            out.seek(change.offset)
+            if change.data is None:
+                write_zeros(out, change.length)
+            else:
+                out.write(change.data)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Reads images in the varve format.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("info").add_argument("file")
+    of_dump = commands.add_parser("dump")
+    of_dump.add_argument("--snapshot")
+    of_dump.add_argument("file")
+    of_dump.add_argument("out")
+    arguments = parser.parse_args()
+    try:
+        image = Image(arguments.file)
+        if arguments.command == "info":
+            info(image)
+        else:
+            if image.one_superblock:
+                print("varve_reader: one of the two superblocks is damaged", file=sys.stderr)
+            dump(image, arguments.snapshot, arguments.out)
+    except (Damage, Unsupported, OSError) as error:
+        print(f"varve_reader: {arguments.file}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
