@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "native/run_writer.h"
+
 namespace varve::native {
 namespace {
 
@@ -50,11 +52,10 @@ void NativeBulkWriter::place(BulkPiece& piece) {
 }
 
 void NativeBulkWriter::store(BulkPiece& piece) {
-  for (const Part& part : static_cast<NativePiece&>(piece).parts) {
-    if (part.offset == 0) continue;
-    const ConstBytes whole = part.padded.empty() ? part.data : ConstBytes(part.padded);
-    image_.file_->write_at(part.offset, part.stored.packed.empty() ? whole : ConstBytes(part.stored.packed));
-  }
+  RunWriter run(*image_.file_);
+  for (const Part& part : static_cast<NativePiece&>(piece).parts)
+    if (part.offset != 0) run.add(part.offset, part.stored.bytes(part.padded.empty() ? part.data : ConstBytes(part.padded)));
+  run.finish();
 }
 
 BulkWriter* NativeImage::bulk_writer() {

@@ -10,6 +10,7 @@ namespace varve::native {
 ClusterCodec::ClusterCodec(const Header& header)
     : codec_(header.codec),
       cluster_size_(header.cluster_size),
+      granule_(granule_of(header.cluster_size)),
       unit_(header.unit),
       deflaters_([level = header.level] { return std::make_unique<Deflater>(level); }),
       inflaters_([] { return std::make_unique<Inflater>(); }),
@@ -25,23 +26,30 @@ size_t ClusterCodec::compress(ConstBytes cluster, MutableBytes out) const {
 
 StoredCluster ClusterCodec::encode(ConstBytes cluster) const {
   StoredCluster stored;
-  stored.zero = is_zero(cluster);
+  uint64_t end = cluster_size_;
+  while (stored.begin < end && is_zero(cluster.subspan(stored.begin, granule_))) stored.begin += granule_;
+  stored.zero = stored.begin == end;
   if (stored.zero) return stored;
-  if (codec_ != CodecId::none && cluster_size_ > unit_) {
-    stored.packed.resize(cluster_size_ - unit_);
+  while (is_zero(cluster.subspan(end - granule_, granule_))) end -= granule_;
+  stored.length = end - stored.begin;
+  if (codec_ != CodecId::none && stored.length > unit_) {
+    stored.packed.resize(stored.length - unit_);
     const size_t length = compress(cluster, stored.packed);
     stored.packed.resize(align_up(length, unit_));
     std::fill(stored.packed.begin() + static_cast<ptrdiff_t>(length), stored.packed.end(), std::byte{0});
-    if (length != 0) stored.codec = codec_;
+    if (length != 0) {
+      stored.codec = codec_;
+      stored.length = stored.packed.size();
+    }
   }
-  stored.tag = tag_of(stored.packed.empty() ? cluster : ConstBytes(stored.packed));
+  stored.tag = tag_of(stored.bytes(cluster));
   return stored;
 }
 
-void ClusterCodec::decode(CodecId codec, ConstBytes stored, MutableBytes cluster) const {
+void ClusterCodec::decompress(CodecId codec, ConstBytes stored, MutableBytes cluster) const {
   size_t consumed = stored.size();
   switch (codec) {
-    case CodecId::none: std::copy(stored.begin(), stored.end(), cluster.begin()); return;
+    case CodecId::none: throw Error(Errc::invalid_argument, "this is not compressed");
     case CodecId::zlib:
       if (inflaters_.borrow()->inflate(stored, cluster, &consumed) != cluster.size())
         throw Error(Errc::corrupt, "a compressed cluster is shorter than a cluster");

@@ -17,8 +17,13 @@ namespace varve::native {
 struct StoredCluster {
   bool zero = false;  ///< all zeros: nothing is stored
   CodecId codec = CodecId::none;
-  std::vector<std::byte> packed;  ///< whole units; empty if the cluster is stored as it is
+  std::vector<std::byte> packed;  ///< whole units; empty if the cluster, or a part of it, is stored as it is
+  uint64_t begin = 0;             ///< of that part in the cluster, bytes
+  uint64_t length = 0;            ///< stored, bytes
   TagBytes tag{};
+
+  /// What goes into the file, of the cluster that this was made from.
+  ConstBytes bytes(ConstBytes cluster) const { return packed.empty() ? cluster.subspan(begin, length) : ConstBytes(packed); }
 };
 
 /// One pipeline for all ways in and out: zeros, compression, tag. Thread-safe.
@@ -26,16 +31,17 @@ class ClusterCodec {
  public:
   explicit ClusterCodec(const Header& header);
 
-  /// `cluster` is a whole one. Compressed if that saves at least a unit.
+  /// `cluster` is a whole one. Compressed if that saves at least a unit, and more than to leave out the zeros at its ends.
   StoredCluster encode(ConstBytes cluster) const;
-  /// Verified bytes into a whole cluster. Throws corrupt unless they decode to exactly that.
-  void decode(CodecId codec, ConstBytes stored, MutableBytes cluster) const;
+  /// Verified bytes, compressed, into a whole cluster. Throws corrupt unless they decode to exactly that.
+  void decompress(CodecId codec, ConstBytes stored, MutableBytes cluster) const;
 
  private:
   size_t compress(ConstBytes cluster, MutableBytes out) const;
 
   const CodecId codec_;
   const uint64_t cluster_size_;
+  const uint64_t granule_;
   const uint64_t unit_;
   // Made when first needed, one for each thread that is at work.
   mutable CodecPool<Deflater> deflaters_;

@@ -172,7 +172,7 @@ Object NativeImage::store_catalog() {
     Pointer pointer = pointer_to(stored, 0);
     if (pointer.kind == Kind::data) {
       pointer.offset = space_.take(pointer.length);
-      file_->write_at(pointer.offset, stored.packed.empty() ? ConstBytes(cluster) : ConstBytes(stored.packed));
+      file_->write_at(pointer.offset, stored.bytes(cluster));
     }
     tree.set(i, pointer, nothing);
   }

@@ -13,12 +13,12 @@ Extents::Extents(std::shared_ptr<Storage> file, const Header& header, uint64_t c
       header_(header),
       codec_(header),
       nodes_(std::max<uint64_t>(cache_bytes / 2 / sizeof(Node), 16)),
-      clusters_(cache_bytes / 2 / header.cluster_size) {}
+      clusters_(cache_bytes / 2 / header.cluster_size),
+      buffers_([] { return std::make_unique<AlignedBuffer>(); }) {}
 
-Bytes Extents::stored(const Pointer& pointer) {
-  Bytes bytes(pointer.length);
-  file_->read_at(pointer.offset, bytes);
-  if (tag_of(bytes) == pointer.tag) return bytes;
+void Extents::read_stored(const Pointer& pointer, MutableBytes out) {
+  file_->read_at(pointer.offset, out);
+  if (tag_of(out) == pointer.tag) return;
   throw Error(Errc::corrupt, pointer.kind == Kind::node ? "a node of the tree is damaged" : "a cluster is damaged")
       .in(file_->name())
       .at(pointer.offset)
@@ -27,12 +27,13 @@ Bytes Extents::stored(const Pointer& pointer) {
 
 NodePtr Extents::node(const Pointer& pointer, uint64_t end) {
   if (NodePtr known = nodes_.find(pointer)) return known;
-  const Bytes bytes = stored(pointer);
+  NodeRaw raw;
+  read_stored(pointer, MutableBytes(std::as_writable_bytes(std::span(&raw, 1))));
   auto node = std::make_shared<Node>();
   const PointerRules rules{header_.cluster_size, header_.unit, end};
   for (size_t i = 0; i < kFanout; ++i) {
     try {
-      (*node)[i] = parse_pointer(load<PointerRaw>(bytes, i * sizeof(PointerRaw)), rules, pointer.level - 1U, pointer.birth);
+      (*node)[i] = parse_pointer(raw.entries[i], rules, pointer.level - 1U, pointer.birth);
     } catch (Error& error) {
       throw Error(error.code(), error.message()).in(file_->name()).at(pointer.offset + i * sizeof(PointerRaw));
     }
@@ -41,36 +42,44 @@ NodePtr Extents::node(const Pointer& pointer, uint64_t end) {
   return node;
 }
 
-BytesPtr Extents::decoded(const Pointer& pointer) {
-  auto cluster = std::make_shared<Bytes>();
-  Bytes bytes = stored(pointer);
+void Extents::decode(const Pointer& pointer, MutableBytes cluster) {
   if (pointer.codec == CodecId::none) {
-    *cluster = std::move(bytes);
-    return cluster;
+    const uint64_t begin = pointer.skip * granule_of(header_.cluster_size);
+    const MutableBytes part = cluster.subspan(begin, pointer.length);
+    read_stored(pointer, part);
+    std::fill(cluster.begin(), part.begin(), std::byte{0});
+    std::fill(part.end(), cluster.end(), std::byte{0});
+    return;
   }
-  cluster->resize(header_.cluster_size);
+  const auto buffer = buffers_.borrow();
+  buffer->reset(pointer.length);
+  read_stored(pointer, buffer->bytes());
   try {
-    codec_.decode(pointer.codec, bytes, *cluster);
+    codec_.decompress(pointer.codec, buffer->bytes(), cluster);
   } catch (Error& error) {
     throw Error(error.code(), "a cluster can't be decoded").caused_by(error.message()).in(file_->name()).at(pointer.offset);
   }
-  return cluster;
 }
 
 BytesPtr Extents::cluster(const Pointer& pointer) {
   if (BytesPtr known = clusters_.find(pointer)) return known;
-  BytesPtr cluster = decoded(pointer);
+  auto cluster = std::make_shared<Bytes>(header_.cluster_size);
+  decode(pointer, *cluster);
   clusters_.insert(pointer, cluster);
   return cluster;
 }
 
 void Extents::read(const Pointer& pointer, uint64_t within, MutableBytes out) {
-  const BytesPtr bytes = cluster(pointer);
-  std::copy_n(bytes->begin() + static_cast<ptrdiff_t>(within), out.size(), out.begin());
+  const bool whole = out.size() == header_.cluster_size;
+  const BytesPtr known = whole ? clusters_.find(pointer) : cluster(pointer);
+  if (known == nullptr) return decode(pointer, out);
+  std::copy_n(known->begin() + static_cast<ptrdiff_t>(within), out.size(), out.begin());
 }
 
 void Extents::verify(const Pointer& pointer, uint64_t used) {
-  if (!is_zero(ConstBytes(*decoded(pointer)).subspan(used)))
+  Bytes cluster(header_.cluster_size);
+  decode(pointer, cluster);
+  if (!is_zero(ConstBytes(cluster).subspan(used)))
     throw Error(Errc::corrupt, "a cluster holds something behind the end").in(file_->name()).at(pointer.offset);
 }
 

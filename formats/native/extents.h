@@ -10,6 +10,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/aligned_buffer.h"
+#include "base/pool.h"
 #include "native/cluster_codec.h"
 #include "native/pointer.h"
 #include "varve/storage.h"
@@ -76,7 +78,7 @@ class Extents {
   /// Throws corrupt, naming the place, if the bytes are not the ones that were written, or if an entry may not stand there.
   NodePtr node(const Pointer& pointer, uint64_t end);
   BytesPtr cluster(const Pointer& pointer);
-  /// A part of a cluster, without a copy of the rest where it is stored as it is and kept already.
+  /// A part of a cluster, which is kept for the next one; or a whole one, which is not.
   void read(const Pointer& pointer, uint64_t within, MutableBytes out);
   /// Verifies the stored bytes of a cluster, whether they decode, and that there are zeros behind the first `used` bytes.
   void verify(const Pointer& pointer, uint64_t used);
@@ -84,14 +86,15 @@ class Extents {
   void remember(const Pointer& pointer, NodePtr node) { nodes_.insert(pointer, std::move(node)); }
 
  private:
-  Bytes stored(const Pointer& pointer);
-  BytesPtr decoded(const Pointer& pointer);
+  void read_stored(const Pointer& pointer, MutableBytes out);
+  void decode(const Pointer& pointer, MutableBytes cluster);
 
   const std::shared_ptr<Storage> file_;
   const Header header_;
   const ClusterCodec codec_;
   ExtentCache<Node> nodes_;
   ExtentCache<Bytes> clusters_;
+  Pool<AlignedBuffer> buffers_;
 };
 
 }  // namespace varve::native

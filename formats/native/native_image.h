@@ -78,6 +78,7 @@ class NativeImage final : public FormatImage {
 
   // native_read.cc
   void show_snapshot();
+  void narrow(Extent& run, const Pointer& pointer, uint64_t within) const;
   void read_base(uint64_t offset, MutableBytes out);
 
   // native_write.cc

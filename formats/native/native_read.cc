@@ -71,6 +71,19 @@ void NativeImage::read_base(uint64_t offset, MutableBytes out) {
   std::fill(part.begin(), part.end(), std::byte{0});
 }
 
+/// Of a cluster that is stored as it is: what is stored from `within` on, or zeros that are not.
+void NativeImage::narrow(Extent& run, const Pointer& pointer, uint64_t within) const {
+  const uint64_t begin = pointer.skip * granule_of(cluster_size());
+  const uint64_t end = begin + pointer.length;
+  if (within >= begin && within < end) {
+    run.host_offset = pointer.offset + (within - begin);
+    run.length = std::min(run.length, end - within);
+    return;
+  }
+  run.kind = ExtentKind::zero;
+  if (within < begin) run.length = std::min(run.length, begin - within);
+}
+
 Extent NativeImage::extent_at(uint64_t offset, uint64_t limit) {
   Extent run;
   run.offset = offset;
@@ -96,7 +109,7 @@ Extent NativeImage::extent_at(uint64_t offset, uint64_t limit) {
   run.kind = pointer.kind == Kind::zero ? ExtentKind::zero : ExtentKind::data;
   if (pointer.kind != Kind::data) return run;
   run.compressed = pointer.codec != CodecId::none;
-  if (!run.compressed) run.host_offset = pointer.offset + within;
+  if (!run.compressed) narrow(run, pointer, within);
   return run;
 }
 

@@ -2,10 +2,12 @@
 #include <algorithm>
 #include <vector>
 
+#include "base/aligned_buffer.h"
 #include "base/checked_math.h"
 #include "base/zero.h"
 #include "exec/pipeline.h"
 #include "native/native_image.h"
+#include "native/run_writer.h"
 #include "varve/error.h"
 
 namespace varve::native {
@@ -14,6 +16,8 @@ namespace {
 constexpr uint64_t kMaxDirty = uint64_t{64} << 20;
 /// How many clusters leave memory at once when there are too many.
 constexpr size_t kBatch = 256;
+/// Bytes of clusters that one thread encodes and writes at once.
+constexpr size_t kGroup = size_t{1} << 20;
 /// Fewer clusters are encoded sooner than threads have started.
 constexpr size_t kWorthThreads = 8;
 /// Nodes in memory, 36 KiB each: beyond that they go into the file, though no superblock leads there yet.
@@ -72,7 +76,8 @@ Pointer NativeImage::pointer_to(const StoredCluster& stored, uint64_t offset) co
   pointer.codec = stored.codec;
   pointer.birth = building();
   pointer.offset = offset;
-  pointer.length = stored.packed.empty() ? cluster_size() : stored.packed.size();
+  pointer.length = stored.length;
+  if (pointer.codec == CodecId::none) pointer.skip = static_cast<uint8_t>(stored.begin / granule_of(cluster_size()));
   pointer.tag = stored.tag;
   return pointer;
 }
@@ -88,32 +93,44 @@ void NativeImage::give_up(const Pointer& pointer) {
 /// blocks as they were.
 void NativeImage::write_back(const std::vector<DirtyBlocks::Ticket>& tickets) {
   struct Item {
-    size_t index = 0;
-    Bytes cluster;
-    StoredCluster stored;
-    uint64_t offset = 0;
+    size_t first = 0;  ///< of the tickets
+    AlignedBuffer clusters;
+    std::vector<StoredCluster> stored;
   };
+  const size_t group = std::clamp<size_t>(kGroup / cluster_size(), 1, kWorthThreads * 2);
   std::vector<Pointer> pointers(tickets.size());
   size_t next = 0;
   OrderedSteps<Item> steps;
   steps.next = [&](Item& item) {
-    item.index = next;
-    return next++ < tickets.size();
+    item.first = next;
+    item.stored.resize(std::min(group, tickets.size() - next));
+    next += item.stored.size();
+    return !item.stored.empty();
   };
   steps.work = [&](Item& item) {
-    const uint64_t start = tickets[item.index].cluster * cluster_size();
-    item.cluster.resize(cluster_size());
-    for (const DirtyBlocks::Gap& gap : dirty_.read(start, item.cluster))
-      read_base(gap.offset, MutableBytes(item.cluster).subspan(gap.offset - start, gap.length));
-    item.stored = extents_.codec().encode(item.cluster);
+    item.clusters.reset(item.stored.size() * cluster_size());
+    for (size_t i = 0; i < item.stored.size(); ++i) {
+      const MutableBytes cluster = item.clusters.bytes().subspan(i * cluster_size(), cluster_size());
+      const uint64_t start = tickets[item.first + i].cluster * cluster_size();
+      for (const DirtyBlocks::Gap& gap : dirty_.read(start, cluster))
+        read_base(gap.offset, cluster.subspan(gap.offset - start, gap.length));
+      item.stored[i] = extents_.codec().encode(cluster);
+    }
   };
   steps.deliver = [&](Item& item) {
-    Pointer& pointer = pointers[item.index] = pointer_to(item.stored, 0);
-    if (pointer.kind == Kind::data) pointer.offset = item.offset = space_.take(pointer.length);
+    for (size_t i = 0; i < item.stored.size(); ++i) {
+      Pointer& pointer = pointers[item.first + i] = pointer_to(item.stored[i], 0);
+      if (pointer.kind == Kind::data) pointer.offset = space_.take(pointer.length);
+    }
   };
   steps.finish = [&](Item& item) {
-    if (!item.stored.zero)
-      file_->write_at(item.offset, item.stored.packed.empty() ? ConstBytes(item.cluster) : ConstBytes(item.stored.packed));
+    RunWriter run(*file_);
+    for (size_t i = 0; i < item.stored.size(); ++i) {
+      const Pointer& pointer = pointers[item.first + i];
+      const ConstBytes cluster = item.clusters.bytes().subspan(i * cluster_size(), cluster_size());
+      if (pointer.kind == Kind::data) run.add(pointer.offset, item.stored[i].bytes(cluster));
+    }
+    run.finish();
   };
   try {
     run_ordered(steps, {.threads = tickets.size() < kWorthThreads ? 1U : 0U});

@@ -12,7 +12,7 @@ constexpr unsigned kAddressBits = 48;
 constexpr unsigned kKindShift = 48;
 constexpr unsigned kLevelShift = 51;
 constexpr unsigned kCodecShift = 55;
-constexpr unsigned kReservedShift = 59;
+constexpr unsigned kSkipShift = 59;
 constexpr uint64_t kLow48 = (uint64_t{1} << kAddressBits) - 1;
 constexpr unsigned kZeroKind = 1;
 constexpr unsigned kDataKind = 2;
@@ -27,9 +27,10 @@ void check_extent(const Pointer& p, const PointerRules& rules) {
     if (p.codec != CodecId::none || p.length != kNodeSize || p.offset % kBlock != 0) bad("to a node does not lead to a whole one");
     return;
   }
-  const bool whole = p.length == rules.cluster_size;
-  const bool fits = p.codec == CodecId::none ? whole : p.length != 0 && p.length < rules.cluster_size;
-  if (!fits) bad("to a cluster has a length that no cluster has");
+  const uint64_t granule = granule_of(rules.cluster_size);
+  const bool part = p.length % granule == 0 && range_fits(p.skip * granule, p.length, rules.cluster_size);
+  const bool fits = p.codec == CodecId::none ? part : p.length < rules.cluster_size;
+  if (p.length == 0 || !fits) bad("to a cluster has a length that no cluster has");
 }
 
 }  // namespace
@@ -53,11 +54,12 @@ Pointer parse_pointer(const PointerRaw& raw, const PointerRules& rules, unsigned
   p.length = (place >> kAddressBits) * rules.unit;
   p.tag = raw.tag;
   const unsigned codec = static_cast<unsigned>(kind >> kCodecShift & 0xf);
-  if (kind >> kReservedShift != 0) bad("has reserved bits set");
   if (p.level != level) bad("has another level than its place");
   if (p.birth == 0 || p.birth > newest_birth) bad("was born after what holds it");
   if (codec > static_cast<unsigned>(CodecId::zstd)) throw Error(Errc::unsupported, "a codec that is not known: " + std::to_string(codec));
   p.codec = static_cast<CodecId>(codec);
+  p.skip = static_cast<uint8_t>(kind >> kSkipShift);
+  if (p.skip != 0 && ((kind >> kKindShift & 7) != kDataKind || p.codec != CodecId::none)) bad("leaves out what it can't");
   switch (kind >> kKindShift & 7) {
     case kZeroKind:
       if (place != 0 || codec != 0 || p.tag != TagBytes{}) bad("to zeros leads somewhere");
@@ -82,7 +84,7 @@ PointerRaw encode(const Pointer& p, uint64_t unit) {
   if (p.kind == Kind::absent) return raw;
   raw.place = p.offset / unit | (p.length / unit) << kAddressBits;
   raw.kind = p.birth | uint64_t{static_cast<uint8_t>(p.kind)} << kKindShift | uint64_t{p.level} << kLevelShift |
-             uint64_t{static_cast<uint8_t>(p.codec)} << kCodecShift;
+             uint64_t{static_cast<uint8_t>(p.codec)} << kCodecShift | uint64_t{p.skip} << kSkipShift;
   raw.tag = p.tag;
   return raw;
 }

@@ -2,6 +2,7 @@
 #ifndef VARVE_FORMATS_NATIVE_POINTER_H
 #define VARVE_FORMATS_NATIVE_POINTER_H
 
+#include <algorithm>
 #include <cstdint>
 
 #include "native/structures.h"
@@ -19,6 +20,7 @@ struct Pointer {
   uint64_t birth = 0;
   uint64_t offset = 0;  ///< in the file, bytes
   uint64_t length = 0;  ///< stored, bytes
+  uint8_t skip = 0;     ///< zeros of the cluster before what is stored, granules; those behind it are what is left
   TagBytes tag{};
 
   bool operator==(const Pointer&) const = default;
@@ -28,6 +30,9 @@ struct Pointer {
 
 /// A zero that was written in generation `birth`.
 Pointer zero_pointer(uint64_t birth, unsigned level);
+
+/// What the zeros at the ends of a cluster that are not stored are counted in, bytes.
+constexpr uint64_t granule_of(uint64_t cluster_size) { return std::max(kBlock, cluster_size / kGranules); }
 
 /// What a pointer is held against.
 struct PointerRules {

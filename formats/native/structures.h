@@ -20,6 +20,8 @@ inline constexpr uint64_t kFirstExtent = 131072;
 
 inline constexpr uint64_t kNodeSize = 16384;
 inline constexpr uint64_t kFanout = 512;
+/// A cluster that is stored as it is may lack zeros at its beginning and end: in steps of this many of its parts, or of blocks.
+inline constexpr uint64_t kGranules = 32;
 inline constexpr uint64_t kMinCluster = 4096;
 inline constexpr uint64_t kMaxCluster = 2097152;
 inline constexpr uint64_t kMaxSize = uint64_t{1} << 62;
@@ -63,7 +65,7 @@ static_assert(offsetof(HeaderRaw, image_uuid) == 48 && offsetof(HeaderRaw, clust
 
 struct PointerRaw {
   le64 place;  // 48 bits of address, 16 of length, in units
-  le64 kind;   // 48 bits of birth, 3 of kind, 4 of level, 4 of codec, 5 reserved
+  le64 kind;   // 48 bits of birth, 3 of kind, 4 of level, 4 of codec, 5 of granules left out
   TagBytes tag;
 };
 static_assert(sizeof(PointerRaw) == 32);

@@ -33,7 +33,7 @@ Header = collections.namedtuple("Header", "magic version reserved sequence incom
                                 "unit node_size codec level journal_size")
 Superblock = collections.namedtuple("Superblock", "magic uuid generation crypt1 flags crypt2 head catalog crypt3 journal journal_size "
                                     "chain end head_parent last_id")
-Pointer = collections.namedtuple("Pointer", "address length birth kind level codec tag")  # address and length in bytes
+Pointer = collections.namedtuple("Pointer", "address length birth kind level codec skip tag")  # address and length in bytes
 Object = collections.namedtuple("Object", "size parent height root")
 Snapshot = collections.namedtuple("Snapshot", "name id parent generation time hidden held uuid object")
 Parent = collections.namedtuple("Parent", "id format path identity")
@@ -92,8 +92,8 @@ def newest_superblock(slots, header, file_size):
 def parse_pointer(raw, unit):
     place, what, tag = struct.unpack("<QQ16s", raw)
     kind, level, codec = what >> 48 & 7, what >> 51 & 15, what >> 55 & 15
-    pointer = Pointer((place & (1 << 48) - 1) * unit, (place >> 48) * unit, what & (1 << 48) - 1, kind, level, codec, tag)
-    require(what >> 59 == 0, "pointer: reserved bits")
+    pointer = Pointer((place & (1 << 48) - 1) * unit, (place >> 48) * unit, what & (1 << 48) - 1, kind, level, codec, what >> 59, tag)
+    require(pointer.skip == 0 or kind == DATA and codec == 0, "pointer: skips what it can't")
     require(kind <= NODE_KIND, f"pointer: kind {kind}")
     if kind == ABSENT:
         require(is_zero(raw), "pointer: an absent one with bytes")
@@ -186,11 +186,13 @@ class Image:
             elif pointer.kind == DATA:
                 require(level == 0, "pointer: data above level 0")
                 require(pointer.codec <= 2, f"codec {pointer.codec}")
-                length_is_right = pointer.length == cluster_size if pointer.codec == 0 else pointer.length < cluster_size
-                require(length_is_right, "cluster: stored length")
+                granule = max(BLOCK, cluster_size // 32)
+                before = pointer.skip * granule
+                part_is_right = pointer.length % granule == 0 and before + pointer.length <= cluster_size
+                require(part_is_right if pointer.codec == 0 else pointer.length < cluster_size, "cluster: stored length")
                 stored = self.stored(pointer, birth_limit, "cluster")
                 taken.append((pointer.address, pointer.length))
-                cluster = decode_cluster(stored, pointer.codec, cluster_size)
+                cluster = (bytes(before) + decode_cluster(stored, pointer.codec, cluster_size)).ljust(cluster_size, b"\0")
                 yield offset, size, cluster[:size]  # what stands behind the object's size is for a check
             else:
                 require(level >= 1, "pointer: a node at level 0")

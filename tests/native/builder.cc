@@ -90,7 +90,7 @@ Bytes pointer_bytes(const PointerSpec& spec) {
   put(b, 0, spec.address / spec.unit, 6);
   put(b, 6, spec.length / spec.unit, 2);
   put(b, 8, spec.birth, 6);
-  put(b, 14, spec.kind | spec.level << 3 | spec.codec << 7, 2);
+  put(b, 14, spec.kind | spec.level << 3 | spec.codec << 7 | spec.skip << 11, 2);
   put_bytes(b, 16, spec.tag);
   return b;
 }

@@ -52,7 +52,7 @@ struct PointerSpec {
   uint64_t address = 0;  ///< bytes
   uint64_t length = 0;   ///< bytes
   uint64_t birth = 1;
-  unsigned kind = 2, level = 0, codec = 0;
+  unsigned kind = 2, level = 0, codec = 0, skip = 0;
   Bytes tag = Bytes(16);
   uint64_t unit = 4096;
 };

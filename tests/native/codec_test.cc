@@ -71,7 +71,7 @@ Bytes padded(Bytes stored, size_t unit = 512) {
 
 Bytes decoded(CodecId id, const Bytes& stored) {
   Bytes out(kCluster, std::byte{0xee});
-  codec(CodecId::none).decode(id, stored, out);
+  codec(CodecId::none).decompress(id, stored, out);
   return out;
 }
 
@@ -87,6 +87,29 @@ TEST_CASE("a cluster of zeros is stored nowhere, and one that saves no unit as i
     CHECK(static_cast<int>(stored.codec) == 0);
     CHECK(stored.tag == tag_bytes(plain));
   }
+}
+
+TEST_CASE("zeros at the ends of a cluster are not stored, in whole granules") {
+  Bytes plain(kCluster);
+  const uint64_t granule = native::granule_of(kCluster);
+  plain[2 * granule + 7] = std::byte{1};
+  for (const CodecId id : {CodecId::none, CodecId::zstd}) {
+    const StoredCluster one = codec(id, 4096).encode(plain);
+    CHECK(one.packed.empty());
+    CHECK(one.begin == 2 * granule);
+    CHECK(one.length == granule);
+    CHECK(one.bytes(plain).data() == plain.data() + 2 * granule);
+    CHECK(one.tag == tag_bytes(ConstBytes(plain).subspan(2 * granule, granule)));
+  }
+  plain[kCluster - 1] = std::byte{1};
+  CHECK(codec(CodecId::none).encode(plain).length == kCluster - 2 * granule);
+  plain[0] = std::byte{1};
+  const StoredCluster whole = codec(CodecId::none).encode(plain);
+  CHECK(whole.begin == 0);
+  CHECK(whole.length == kCluster);
+  CHECK(native::granule_of(4096) == 4096);
+  CHECK(native::granule_of(131072) == 4096);
+  CHECK(native::granule_of(2097152) == 65536);
 }
 
 TEST_CASE("a cluster that compresses takes whole units, zeros behind the frame, and decodes to itself") {

@@ -52,6 +52,14 @@ TEST_CASE("section 14: pointers") {
   CHECK(to_hex(bytes_from(native::encode(p, 512))) == "bc9a785634120180e0fe0fdcba000201000102030405060708090a0b0c0d0e0f");
   const PointerRules rules{0x8002 * 512, 512, uint64_t{1} << 62};  // of no cluster that there is, so that the length fits
   CHECK(native::parse_pointer(native::encode(p, 512), rules, 0, p.birth) == p);
+  Pointer part = p;
+  part.codec = native::CodecId::none;
+  part.birth = 3;
+  part.offset = 0x20000 * 512;
+  part.length = 4096;
+  part.skip = 5;
+  CHECK(to_hex(bytes_from(native::encode(part, 512))) == "00000200000008000300000000000228000102030405060708090a0b0c0d0e0f");
+  CHECK(native::parse_pointer(native::encode(part, 512), {65536, 512, uint64_t{1} << 62}, 0, 3) == part);
   CHECK(to_hex(bytes_from(native::encode(native::zero_pointer(7, 2), 4096))) ==
         "0000000000000000"
         "0700000000001100" +
@@ -99,6 +107,20 @@ TEST_CASE("section 5: what a pointer may be, and what not") {
   }
   bad(cluster_at(kExtents, 65024));
   bad(cluster_at(kExtents, 66048));
+  bad(cluster_at(kExtents, 65536 + 4096));
+  bad(cluster_at(kExtents, 0));
+  const auto skipping = [](PointerSpec pointer, unsigned skip) {
+    pointer.skip = skip;
+    return pointer;
+  };
+  good(cluster_at(kExtents, 4096));
+  good(skipping(cluster_at(kExtents, 4096), 15));
+  good(skipping(cluster_at(kExtents, 61440), 1));
+  bad(skipping(cluster_at(kExtents, 4096), 16));
+  bad(skipping(cluster_at(kExtents, 4096), 31));
+  bad(skipping(cluster_at(kExtents, 65536), 1));
+  bad(skipping(cluster_at(kExtents, 512, 1), 1));
+  bad(skipping(node_at(kExtents, 1), 1), 1);
   for (const unsigned codec : {3, 15}) CHECK_ERRC(parse(pointer_bytes(cluster_at(kExtents, 512, codec))), Errc::unsupported);
   good(node_at(kExtents, 1), 1);
   good(node_at(kMiB - kNode, 6), 6);
@@ -134,7 +156,7 @@ TEST_CASE("section 5: births, kinds and reserved bits") {
   for (unsigned bit = 59; bit < 64; ++bit) {
     Bytes pointer = pointer_bytes(cluster_at(kExtents, 65536));
     put(pointer, 8, get(pointer, 8, 8) | uint64_t{1} << bit, 8);
-    CHECK_ERRC(parse(pointer), Errc::corrupt);
+    CHECK_ERRC(parse(pointer), Errc::corrupt);  // a whole cluster skips nothing
   }
   CHECK_NOTHROW(parse(kAbsent, 5));
   for (unsigned i = 0; i < 32; ++i) {  // an absent one, or a zero, has nothing else in it
