@@ -49,8 +49,10 @@ std::vector<Option> reference_options() {
           {0, "max-virtual-size", "SIZE", "refuse an image that claims a larger disk"}};
 }
 
+Option parent_option(std::string_view what) { return {0, "parent", "FILE", what}; }
+
 std::vector<Option> parent_options() {
-  return {{0, "parent", "FILE", "the parent, instead of the one that the image names"},
+  return {parent_option("the parent, instead of the one that the image names"),
           {0, "ignore-parent", "", "look at this layer alone: what it does not hold reads as zeros"}};
 }
 

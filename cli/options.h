@@ -24,9 +24,10 @@ Option unlocked_option(std::string_view what = "read an image that another progr
 Option snapshot_option();                                                                         ///< -l
 Option threads_option();                                                                          ///< -j
 
-std::vector<Option> progress_options();   ///< -p, --progress, -q
-std::vector<Option> reference_options();  ///< --references, --max-virtual-size
-std::vector<Option> parent_options();     ///< --parent, --ignore-parent
+std::vector<Option> progress_options();       ///< -p, --progress, -q
+std::vector<Option> reference_options();      ///< --references, --max-virtual-size
+Option parent_option(std::string_view what);  ///< --parent
+std::vector<Option> parent_options();         ///< --parent, --ignore-parent
 /// All rows of the lists, one after the other.
 std::vector<Option> option_rows(std::initializer_list<std::vector<Option>> lists);
 

@@ -1,8 +1,10 @@
 #include "native/create.h"
 
+#include <algorithm>
 #include <charconv>
 #include <string>
 
+#include "base/checked_math.h"
 #include "base/random.h"
 #include "varve/error.h"
 
@@ -93,11 +95,20 @@ std::unique_ptr<NativeImage> create_image(CreateContext& context) {
   return image;
 }
 
-void NativeImage::set_parent_reference(const ParentReference& reference) {
-  catalog_.parents = {reference};
-  catalog_changed_ = true;
-  head_.set_parent(reference.id);
-  head_changed_ = true;
+uint64_t measure_image(const OptionValues& options, uint64_t size, const FormatDriver::CountUnits& count) {
+  if (size > kMaxSize) throw Error(Errc::limit, "a disk of this format has at most 2^62 bytes");
+  const uint64_t cluster = options.number("cluster_size");
+  parse_compression(options.text("compression"));
+  // Nodes leave memory on the way where there are many, and those above them are written once more later.
+  constexpr uint64_t kSlack = 64 << 10;
+  constexpr uint64_t kRewritten = 256;
+  uint64_t nodes = 0;
+  uint64_t unit = cluster;
+  for (unsigned level = 0; level < height_of(size, cluster); ++level) {
+    unit = unit > size / kFanout ? std::max(size, uint64_t{1}) : unit * kFanout;
+    nodes += count(unit);
+  }
+  return kFirstExtent + checked_mul(count(cluster), cluster) + (nodes + nodes / kRewritten) * kNodeSize + kSlack;
 }
 
 }  // namespace varve::native

@@ -14,6 +14,8 @@ std::vector<OptionSpec> create_option_specs();
 
 /// As FormatDriver::create().
 std::unique_ptr<NativeImage> create_image(CreateContext& context);
+/// As FormatDriver::measure().
+uint64_t measure_image(const OptionValues& options, uint64_t size, const FormatDriver::CountUnits& count);
 
 }  // namespace varve::native
 

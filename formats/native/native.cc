@@ -55,6 +55,9 @@ class NativeDriver final : public FormatDriver {
   }
   std::unique_ptr<FormatImage> open(OpenContext& context) const override { return open_image(context); }
   std::unique_ptr<FormatImage> create(CreateContext& context) const override { return create_image(context); }
+  uint64_t measure(const OptionValues& options, uint64_t size, const CountUnits& count) const override {
+    return measure_image(options, size, count);
+  }
 };
 
 }  // namespace

@@ -58,6 +58,11 @@ class NativeImage final : public FormatImage {
   void resize(uint64_t size) override;
   std::optional<ParentLink> parent() const override;
   std::string identity() const override;
+  bool is_known_as(const std::string& expected) const override;
+  void check_new_parent(const CreateContext::Parent* /*parent*/) const override {}  ///< any will do
+  void change_parent(const CreateContext::Parent* parent) override;
+  void renew_parent(const std::string& identity) override;
+  std::string announce_change() override;
   BulkWriter* bulk_writer() override;
   Snapshots* snapshots() override;
 
@@ -80,6 +85,10 @@ class NativeImage final : public FormatImage {
   void show_snapshot();
   void narrow(Extent& run, const Pointer& pointer, uint64_t within) const;
   void read_base(uint64_t offset, MutableBytes out);
+
+  // parent.cc
+  std::string any_state() const;
+  void lie_over(std::optional<ParentReference> reference);
 
   // native_write.cc
   void begin_session();

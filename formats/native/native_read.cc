@@ -124,12 +124,6 @@ std::optional<ParentLink> NativeImage::parent() const {
   return link;
 }
 
-/// Every commit makes another state: a parent that was written to is not the one that its child was made over.
-std::string NativeImage::identity() const {
-  const std::lock_guard lock(change_mutex_);
-  return "image " + format_uuid(parts_.headers.header.image_uuid) + " generation " + std::to_string(durable_.generation);
-}
-
 ImageInfo NativeImage::info() const {
   const std::lock_guard lock(change_mutex_);
   const Header& header = parts_.headers.header;

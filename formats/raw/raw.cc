@@ -69,6 +69,12 @@ class RawDriver final : public FormatDriver {
     context.file()->resize(context.size());
     return std::make_unique<RawImage>(context.file());
   }
+
+  /// Holes take nothing, and file systems give space in blocks.
+  uint64_t measure(const OptionValues&, uint64_t, const CountUnits& count) const override {
+    constexpr uint64_t kFileBlock = 4096;
+    return count(kFileBlock) * kFileBlock;
+  }
 };
 
 }  // namespace

@@ -18,10 +18,15 @@ constexpr uint64_t kLogLength = kMiB;
 /// So large a table has room to spare: most disks grow in place.
 constexpr uint64_t kTableReserve = 2 * kMiB;
 
-uint64_t disk_size(CreateContext& context, uint64_t sector) {
-  const uint64_t size = context.size();
+/// A size that a disk can have.
+void require_size(uint64_t size) {
   if (size == 0) throw Error(Errc::invalid_argument, "a VHDX has at least one sector").hint("give a size of 512 bytes or more");
   if (size > kMaxDiskSize) throw Error(Errc::limit, "a VHDX has at most 64 TiB").hint("use format raw for larger disks");
+}
+
+uint64_t disk_size(CreateContext& context, uint64_t sector) {
+  const uint64_t size = context.size();
+  require_size(size);
   if (size % sector != 0) {
     context.warn("the size is rounded up to " + std::to_string(align_up(size, sector)) + " bytes: this VHDX consists of sectors of " +
                  std::to_string(sector) + " bytes");
@@ -95,6 +100,16 @@ void place_all_blocks(Storage& file, const Geometry& geometry, const Region& tab
 }
 
 }  // namespace
+
+uint64_t measure_image(const OptionValues& options, uint64_t size, const FormatDriver::CountUnits& count) {
+  require_size(size);
+  Metadata metadata = make_plan(options, system_random());
+  metadata.disk_size = align_up(size, metadata.logical_sector);
+  const Geometry geometry(metadata);
+  Header header;
+  const uint64_t blocks = metadata.fixed ? geometry.blocks() : count(geometry.block_size);
+  return lay_out(geometry, header).bat().end() + blocks * geometry.block_size;
+}
 
 std::unique_ptr<VhdxImage> create_image(CreateContext& context) {
   if (context.streaming()) throw Error(Errc::unsupported, "a VHDX can't go down a pipe").hint("write it to a file");

@@ -10,6 +10,8 @@ namespace varve::vhdx {
 
 /// As FormatDriver::create().
 std::unique_ptr<VhdxImage> create_image(CreateContext& context);
+/// As FormatDriver::measure().
+uint64_t measure_image(const OptionValues& options, uint64_t size, const FormatDriver::CountUnits& count);
 
 }  // namespace varve::vhdx
 

@@ -33,6 +33,9 @@ class VhdxDriver final : public FormatDriver {
   ProbeResult probe(const ProbeInput& input) const override { return vhdx::probe_image(input); }
   std::unique_ptr<FormatImage> open(OpenContext& context) const override { return vhdx::open_image(context); }
   std::unique_ptr<FormatImage> create(CreateContext& context) const override { return vhdx::create_image(context); }
+  uint64_t measure(const OptionValues& options, uint64_t size, const CountUnits& count) const override {
+    return vhdx::measure_image(options, size, count);
+  }
 };
 
 }  // namespace

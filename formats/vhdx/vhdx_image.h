@@ -67,6 +67,10 @@ class VhdxImage final : public FormatImage {
   void resize(uint64_t size) override;
   std::optional<ParentLink> parent() const override;
   std::string identity() const override;
+  void check_new_parent(const CreateContext::Parent* parent) const override;
+  void change_parent(const CreateContext::Parent* parent) override;
+  void renew_parent(const std::string& identity) override;
+  std::string announce_change() override;
   BulkWriter* bulk_writer() override;
 
   // For check.cc.
@@ -120,6 +124,11 @@ class VhdxImage final : public FormatImage {
   IntervalSet places_of_structures(const std::vector<Region>& regions) const;
   void read_piece(const Piece& piece, uint64_t offset, MutableBytes out);
   void read_partial_block(const Piece& piece, uint64_t offset, MutableBytes out);
+
+  // parent.cc
+  void put_locator(const std::optional<ParentLocator>& locator);
+  void complete_blocks();
+  void prepare_bitmaps();
 
   // vhdx_write.cc
   void write_blocks(uint64_t offset, ConstBytes data);

@@ -1,7 +1,6 @@
 #include "vmdk/create.h"
 
 #include <algorithm>
-#include <charconv>
 #include <string>
 #include <utility>
 
@@ -25,17 +24,6 @@ std::string number_text(const char* prefix, uint64_t number) {
   std::string digits = std::to_string(number);
   digits.insert(0, digits.size() < 3 ? 3 - digits.size() : 0, '0');
   return prefix + digits;
-}
-
-/// "CID 1a2b3c4d", as FormatImage::identity() gives it.
-uint32_t cid_of_identity(const std::string& identity) {
-  constexpr std::string_view kPrefix = "CID ";
-  uint32_t cid = 0;
-  if (identity.starts_with(kPrefix)) {
-    const auto [end, error] = std::from_chars(identity.data() + kPrefix.size(), identity.data() + identity.size(), cid, 16);
-    if (error == std::errc{} && end == identity.data() + identity.size()) return cid;
-  }
-  throw Error(Errc::invalid_argument, "the parent has no CID to be known by").hint("convert the parent to a new VMDK");
 }
 
 /// Puts a new image together.
@@ -95,12 +83,7 @@ uint64_t Creator::disk_size(CreateContext& context) {
 
 ParentReference Creator::parent_of(CreateContext& context) {
   const CreateContext::Parent* parent = context.parent();
-  if (parent == nullptr) return {};
-  if (parent->format != "vmdk") {
-    throw Error(Errc::unsupported, "the parent of a VMDK can only be a VMDK, not " + parent->format)
-        .hint("convert the parent to vmdk first");
-  }
-  return {cid_of_identity(parent->identity), parent->name};
+  return parent == nullptr ? ParentReference{} : reference_to(*parent);
 }
 
 void Creator::check_plan() const {

@@ -171,6 +171,19 @@ void Descriptor::remove(std::string_view key) {
   std::erase_if(lines_, [&](const Line& line) { return line.kind == Kind::entry && line.key == wanted; });
 }
 
+void Descriptor::blank(std::string_view key, size_t kept) {
+  const std::string wanted = lower_case(key);
+  for (size_t i = lines_.size(); i-- > 0;) {
+    Line& line = lines_[i];
+    if (line.kind != Kind::entry || line.key != wanted) continue;
+    if (kept > 0) {
+      --kept;
+      continue;
+    }
+    line = classify(std::string(line.raw.size(), '\n'));
+  }
+}
+
 void Descriptor::set_extent(size_t index, const ExtentLine& line) {
   std::string text = extent_line_text(line);
   size_t seen = 0;

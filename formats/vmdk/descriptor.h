@@ -70,6 +70,8 @@ class Descriptor {
   /// behind the last line of its section (`ddb.` keys at the end, others before the extents), ddb values in quotes.
   void set(std::string_view key, std::string_view value);
   void remove(std::string_view key);
+  /// Blank lines take the place of all lines of the key but the last `kept`; nothing moves.
+  void blank(std::string_view key, size_t kept = 0);
   /// Exchanges extent `index`; the rest of the text stays.
   void set_extent(size_t index, const ExtentLine& line);
   /// After changes of `before`: where a line became longer or shorter, blank lines in its sector give or take the difference, if they

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/random.h"
+#include "image/driver.h"
 #include "vmdk/create_options.h"
 #include "vmdk/descriptor.h"
 
@@ -29,6 +30,11 @@ struct ParentReference {
   uint32_t cid = kNoParentCid;
   std::string name;
 };
+
+/// "CID 1a2b3c4d", as FormatImage::identity() gives it. Throws invalid_argument for anything else.
+uint32_t cid_of_identity(const std::string& identity);
+/// Throws unsupported if it is no VMDK, invalid_argument if it has no CID.
+ParentReference reference_to(const CreateContext::Parent& parent);
 
 /// The whole text. CID and content ID are drawn from `random`. Throws invalid_argument for names that no descriptor can hold.
 Descriptor new_descriptor(const CreatePlan& plan, uint64_t size, const std::vector<ExtentLine>& extents, const ParentReference& parent,

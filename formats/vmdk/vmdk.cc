@@ -2,6 +2,7 @@
 
 #include "vmdk/create.h"
 #include "vmdk/create_options.h"
+#include "vmdk/measure.h"
 #include "vmdk/open.h"
 #include "vmdk/stream_reader.h"
 
@@ -36,6 +37,9 @@ class VmdkDriver final : public FormatDriver {
   std::unique_ptr<FormatImage> create(CreateContext& context) const override { return vmdk::create_image(context); }
   std::unique_ptr<StreamReader> open_stream(std::shared_ptr<ByteSource> source, DriverContext& context) const override {
     return std::make_unique<vmdk::VmdkStreamReader>(std::move(source), context);
+  }
+  uint64_t measure(const OptionValues& options, uint64_t size, const CountUnits& count) const override {
+    return vmdk::measure_image(options, size, count);
   }
 };
 

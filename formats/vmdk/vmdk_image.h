@@ -78,6 +78,10 @@ class VmdkImage final : public FormatImage {
 
   std::optional<ParentLink> parent() const override;
   std::string identity() const override;
+  void check_new_parent(const CreateContext::Parent* parent) const override;
+  void change_parent(const CreateContext::Parent* parent) override;
+  void renew_parent(const std::string& identity) override;
+  std::string announce_change() override;
   BulkWriter* bulk_writer() override;
   Storage* flat_storage() override;
 
@@ -97,6 +101,8 @@ class VmdkImage final : public FormatImage {
   void split(uint64_t offset, uint64_t length, const std::function<void(const ImagePart&, uint64_t, uint64_t)>& use) const;
   std::optional<DescriptorStore::Change> plan_resize(uint64_t size, const ExtentLine& line) const;
   void add_details(ImageInfo& info) const;
+  Descriptor described() const;
+  void append_parent(uint32_t cid, const std::string& name);
   void connect_below(const ImagePart& part);
   std::unique_ptr<BulkWriter> make_split_writer() const;
 

@@ -79,19 +79,22 @@ std::shared_ptr<Storage> open_parent_file(const std::string& child, const Parent
 
 void require_identity(const Node& child, const ParentLink& link, Node& parent) {
   if (link.identities.empty()) return;
-  const std::string found = parent.image().identity();
-  if (std::find(link.identities.begin(), link.identities.end(), found) != link.identities.end()) return;
+  const FormatImage& image = parent.image();
+  if (std::any_of(link.identities.begin(), link.identities.end(), [&](const std::string& expected) { return image.is_known_as(expected); }))
+    return;
+  const std::string found = image.identity();
   throw Error(Errc::corrupt, "the parent " + parent.path() + " is not the one that this image was made over: it has " +
                                  (found.empty() ? "no identity" : found) + ", expected is " + link.identities.front())
       .in(child.path())
       .hint("name the right parent with --parent FILE, or read this layer alone with --ignore-parent");
 }
 
-/// Opens the layers below `top`, one after the other.
-void open_parents(const std::shared_ptr<Node>& top, const std::shared_ptr<Storage>& file, const OpenOptions& options, Host host) {
+/// Opens the layers below `top`, one after the other; the first of them for `access`, the rest for reading.
+void open_parents(const std::shared_ptr<Node>& top, const std::shared_ptr<Storage>& file, const OpenOptions& options, Host host,
+                  Access access) {
   std::vector<StorageId> seen;
   if (const auto id = file->id()) seen.push_back(*id);
-  host.how.access = Access::read_only;
+  host.how.access = access;
   host.snapshot.clear();
   const uint32_t max_depth = std::min(options.limits.chain_depth, kMaxChainDepth);
   std::string named_by_user = options.parent;
@@ -104,6 +107,7 @@ void open_parents(const std::shared_ptr<Node>& top, const std::shared_ptr<Storag
     }
     Layer layer{open_parent_file(child->path(), *link, named_by_user, host), link->format, host};
     named_by_user.clear();
+    host.how.access = Access::read_only;
     if (const auto id = layer.storage->id()) {
       if (std::find(seen.begin(), seen.end(), *id) != seen.end()) {
         throw Error(Errc::corrupt, "the chain of parents returns to " + layer.storage->name()).in(child->path());
@@ -118,12 +122,12 @@ void open_parents(const std::shared_ptr<Node>& top, const std::shared_ptr<Storag
   if (!named_by_user.empty()) throw Error(Errc::invalid_argument, "the image has no parent").in(top->path()).hint("leave out --parent");
 }
 
-std::shared_ptr<Node> open_chain(const Layer& layer, const OpenOptions& options) {
+std::shared_ptr<Node> open_chain(const Layer& layer, const OpenOptions& options, Access parent_access = Access::read_only) {
   std::shared_ptr<Node> top = open_layer(layer, options);
   if (options.ignore_parent)
     top->ignore_parent();
   else
-    open_parents(top, layer.storage, options, layer.host);
+    open_parents(top, layer.storage, options, layer.host, parent_access);
   return top;
 }
 
@@ -132,33 +136,7 @@ std::string beside(const std::string& path, const std::string& name) {
   return name.starts_with('/') || slash == std::string::npos ? name : path.substr(0, slash + 1) + name;
 }
 
-/// The parent of an image to be: named by the user, so the reference policy is asked only to warn.
-std::shared_ptr<Node> open_parent_of_new(const std::string& path, const FormatDriver& driver, const CreateOptions& options,
-                                         Warnings& warnings) {
-  OpenOptions how;
-  how.format = options.parent_format.empty() ? std::string(driver.info().name) : options.parent_format;
-  how.references = options.references;
-  how.limits = options.limits;
-  how.file_system = options.file_system;
-  how.warn = options.warn;
-  try {
-    check_reference_name(options.parent, References::inside);
-  } catch (const Error&) {
-    warnings.add("the parent " + options.parent +
-                 " lies outside the image's directory: opening the image will need --references=any or --parent");
-  }
-  try {
-    return open_node(beside(path, options.parent), how);
-  } catch (Error& error) {
-    if (error.code() == Errc::corrupt && options.parent_format.empty() && error.hint().empty())
-      std::move(error).hint("a parent is taken to have the new image's format, " + how.format + ", unless -F names another one");
-    throw;
-  }
-}
-
-}  // namespace
-
-std::shared_ptr<Node> open_node(const std::string& path, const OpenOptions& options) {
+std::shared_ptr<Node> open_file(const std::string& path, const OpenOptions& options, Access parent_access) {
   Host host{&file_system_of(options.file_system), options.references, {}, &random_of(options.random), options.snapshot};
   host.how.access = options.access;
   host.how.lock = !options.ignore_locks;
@@ -166,7 +144,53 @@ std::shared_ptr<Node> open_node(const std::string& path, const OpenOptions& opti
   if (options.ignore_locks && options.access == Access::read_write) {
     throw Error(Errc::invalid_argument, "a locked image can be read, but not written").in(path).hint("leave out -U");
   }
-  return open_chain({host.file_system->open(path, host.how), options.format, host}, options);
+  return open_chain({host.file_system->open(path, host.how), options.format, host}, options, parent_access);
+}
+
+std::shared_ptr<Node> open_parent_of_new(const std::string& path, const FormatDriver& driver, const CreateOptions& options,
+                                         Warnings& warnings) {
+  OpenOptions how;
+  how.references = options.references;
+  how.limits = options.limits;
+  how.file_system = options.file_system;
+  how.warn = options.warn;
+  const std::string warning = parent_name_warning(options.parent);
+  if (!warning.empty()) warnings.add(warning);
+  return open_new_parent(path, driver, options.parent, options.parent_format, how);
+}
+
+}  // namespace
+
+std::shared_ptr<Node> open_node(const std::string& path, const OpenOptions& options) { return open_file(path, options, Access::read_only); }
+
+std::shared_ptr<Node> open_over_writable_parent(const std::string& path, const OpenOptions& options) {
+  return open_file(path, options, Access::read_write);
+}
+
+std::string parent_name_warning(const std::string& name) {
+  try {
+    check_reference_name(name, References::inside);
+    return {};
+  } catch (const Error&) {
+    return "the parent " + name + " lies outside the image's directory: opening the image will need --references=any or --parent";
+  }
+}
+
+std::shared_ptr<Node> open_new_parent(const std::string& child, const FormatDriver& driver, const std::string& name,
+                                      const std::string& format, const OpenOptions& options) {
+  OpenOptions how = options;
+  how.access = Access::read_only;
+  how.format = format.empty() ? std::string(driver.info().name) : format;
+  how.parent.clear();
+  how.ignore_parent = false;
+  how.snapshot.clear();
+  try {
+    return open_node(beside(child, name), how);
+  } catch (Error& error) {
+    if (error.code() == Errc::corrupt && format.empty() && error.hint().empty())
+      std::move(error).hint("a parent is taken to have the image's own format, " + how.format + ", unless -F names another one");
+    throw;
+  }
 }
 
 std::shared_ptr<Node> open_node(std::shared_ptr<Storage> storage, const OpenOptions& options) {

@@ -17,6 +17,16 @@ std::shared_ptr<Node> open_node(const std::string& path, const OpenOptions& opti
 /// The same for an image that no file system knows: it may not refer to other files.
 std::shared_ptr<Node> open_node(std::shared_ptr<Storage> storage, const OpenOptions& options);
 
+/// The same for writing, and its parent is open for writing, too, with a lock of its own.
+std::shared_ptr<Node> open_over_writable_parent(const std::string& path, const OpenOptions& options);
+
+/// What an image at `child` of this driver is to lie over, as the user names it: whatever the policy says of `name`, which counts from the
+/// child's directory. `format`: if empty the child's own; it is never probed. Of `options` access, format, parent and snapshot don't apply.
+std::shared_ptr<Node> open_new_parent(const std::string& child, const FormatDriver& driver, const std::string& name,
+                                      const std::string& format, const OpenOptions& options);
+/// A line for the user if References::inside will refuse the name; else empty.
+std::string parent_name_warning(const std::string& name);
+
 /// A new image. With `pipe` it is written there, from front to back, and `path` only serves as its name.
 std::shared_ptr<Node> create_node(const std::string& path, const FormatDriver& driver, std::optional<uint64_t> size,
                                   const CreateOptions& options, std::shared_ptr<Storage> pipe = nullptr);

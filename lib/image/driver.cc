@@ -26,6 +26,12 @@ CheckReport FormatImage::check(const CheckOptions&) {
 
 void FormatImage::resize(uint64_t) { throw no_support("resized").hint("convert it into a new image of the wanted size"); }
 
+void FormatImage::check_new_parent(const CreateContext::Parent*) const { throw no_support("given another parent"); }
+
+void FormatImage::change_parent(const CreateContext::Parent* parent) { check_new_parent(parent); }
+
+void FormatImage::renew_parent(const std::string&) { throw no_support("told of a change of its parent"); }
+
 void FormatImage::read_backing(uint64_t offset, MutableBytes out) {
   if (backing_ == nullptr) {
     std::memset(out.data(), 0, out.size());
@@ -41,6 +47,10 @@ std::unique_ptr<FormatImage> FormatDriver::create(CreateContext&) const {
 // NOLINTNEXTLINE(performance-unnecessary-value-param): a driver that reads streams keeps the source
 std::unique_ptr<StreamReader> FormatDriver::open_stream(std::shared_ptr<ByteSource>, DriverContext&) const {
   throw Error(Errc::unsupported, "format " + std::string(info().name) + " can't be read from a pipe").hint("save it to a file first");
+}
+
+uint64_t FormatDriver::measure(const OptionValues&, uint64_t, const CountUnits&) const {
+  throw Error(Errc::unsupported, "how large images of format " + std::string(info().name) + " become can't be told beforehand");
 }
 
 }  // namespace varve

@@ -159,7 +159,21 @@ class FormatImage {
   virtual std::optional<ParentLink> parent() const { return std::nullopt; }
   /// What children compare, such as "CID 1a2b3c4d"; empty if the format has none.
   virtual std::string identity() const { return {}; }
+  /// Is this the image that a child expects which knows its parent by `expected`?
+  virtual bool is_known_as(const std::string& expected) const { return expected == identity(); }
   virtual BulkWriter* bulk_writer() { return nullptr; }
+
+  // What lies below is another image, or has changed. What this layer holds stays, and what it does not hold comes from there. All that was
+  // flushed before is durable before the reference changes, and that is durable on return. Afterwards nothing of the disk is read or
+  // written until it is opened anew, but the second may be called again.
+  /// nullptr: nothing lies below any more.
+  virtual void check_new_parent(const CreateContext::Parent* parent) const;  ///< throws what can be refused beforehand
+  virtual void change_parent(const CreateContext::Parent* parent);
+  /// The parent is the same and has this identity now.
+  virtual void renew_parent(const std::string& identity);
+  /// A child is about to write to this image. Returns the identity by which it can know it from now on, whatever is written until close(),
+  /// and that is durable; children which expect anything else notice the change.
+  virtual std::string announce_change() { return identity(); }
   /// nullptr: the format has none.
   virtual Snapshots* snapshots() { return nullptr; }
   /// The storage in which every byte of the disk lies at its own offset; nullptr if there is none such.
@@ -204,6 +218,12 @@ class FormatDriver {
   virtual std::unique_ptr<FormatImage> open(OpenContext& context) const = 0;
   virtual std::unique_ptr<FormatImage> create(CreateContext& context) const;
   virtual std::unique_ptr<StreamReader> open_stream(std::shared_ptr<ByteSource> source, DriverContext& context) const;
+
+  /// How many units of so many bytes, counted from the disk's start, hold data.
+  using CountUnits = std::function<uint64_t(uint64_t unit)>;
+  /// What a new image of `size` bytes takes on the host, all files together, when it holds these units and nothing else: never less than it
+  /// really takes, and of data that do not compress not much more. Throws what create() throws for options and sizes.
+  virtual uint64_t measure(const OptionValues& options, uint64_t size, const CountUnits& count) const;
 };
 
 /// The formats of this build. Defined once by whoever links the library together: formats/builtin.cc, or a test.

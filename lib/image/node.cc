@@ -150,6 +150,27 @@ void Node::zero_by_writing(uint64_t offset, uint64_t length) {
   }
 }
 
+void Node::write_zeros(uint64_t offset, uint64_t length) {
+  static const std::vector<std::byte> kZeros(kZeroChunk);
+  for (uint64_t done = 0; done < length; done += std::min(length - done, kZeroChunk))
+    image_->write_at(offset + done, ConstBytes(kZeros).first(std::min(length - done, kZeroChunk)));
+}
+
+void Node::cover_with_zeros(uint64_t offset, uint64_t length) {
+  require_whole_chain("zero");
+  require_range(offset, length, "zero");
+  const uint64_t unit = image_->granularity();
+  const uint64_t end = offset + length;
+  const uint64_t first = std::min(end, align_up(offset, unit));
+  const uint64_t last = end == size() ? end : std::max(first, align_down(end, unit));
+  named([&] {
+    write_zeros(offset, first - offset);
+    // A layer that lies over nothing takes zeros for nothing.
+    if (parent_ == nullptr || last == first || !image_->zero(first, last - first)) write_zeros(first, last - first);
+    write_zeros(last, end - last);
+  });
+}
+
 void Node::discard(uint64_t offset, uint64_t length) {
   require_writable("discard");
   require_range(offset, length, "discard");
@@ -204,6 +225,36 @@ Extent Node::extent_at(uint64_t offset) {
     run.length += next.length;
   }
   return run;
+}
+
+Extent Node::layer_extent_at(uint64_t offset) {
+  require_range(offset, 1, "map");
+  const Extent run = named([&] { return image_->extent_at(offset, size() - offset); });
+  if (run.length == 0) throw Error(Errc::corrupt, "the file became shorter while it was read").in(identity_.path).at(offset);
+  return run;
+}
+
+void Node::check_new_parent(const CreateContext::Parent* parent) const {
+  require_writable("rebase");
+  named([&] { image_->check_new_parent(parent); });
+}
+
+void Node::change_parent(const CreateContext::Parent* parent) {
+  require_writable("rebase");
+  last_if_it_fails([&] { image_->change_parent(parent); });
+}
+
+void Node::renew_parent(const std::string& identity) {
+  require_writable("commit");
+  last_if_it_fails([&] { image_->renew_parent(identity); });
+}
+
+std::string Node::announce_change() {
+  require_whole_chain("commit");
+  return named([&] {
+    image_->require_writable(0, size());
+    return last_if_it_fails([&] { return image_->announce_change(); });
+  });
 }
 
 CheckReport Node::check(const CheckOptions& options) {

@@ -54,9 +54,18 @@ class Node {
   void write_at(uint64_t offset, ConstBytes data);
   void zero(uint64_t offset, uint64_t length);
   void discard(uint64_t offset, uint64_t length);
+  /// As zero(), and the range reads as zeros over any other parent, too.
+  void cover_with_zeros(uint64_t offset, uint64_t length);
   void flush();
   void resize(uint64_t size);
   Extent extent_at(uint64_t offset);
+  /// The run of this layer alone.
+  Extent layer_extent_at(uint64_t offset);
+  // As FormatImage says. After a failure nothing is written any more.
+  void check_new_parent(const CreateContext::Parent* parent) const;
+  void change_parent(const CreateContext::Parent* parent);
+  void renew_parent(const std::string& identity);
+  std::string announce_change();
   CheckReport check(const CheckOptions& options);
   std::vector<SnapshotInfo> snapshots();
   /// After a failure nothing is written any more, unless it was the name that could not be.
@@ -74,6 +83,7 @@ class Node {
   void require_whole_chain(const char* operation) const;
   Snapshots& require_snapshots(const char* operation);
   void zero_by_writing(uint64_t offset, uint64_t length);
+  void write_zeros(uint64_t offset, uint64_t length);
   Extent chain_extent(uint64_t offset, uint64_t limit);
 
   const Identity identity_;

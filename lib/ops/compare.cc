@@ -9,6 +9,7 @@
 #include "base/zero.h"
 #include "exec/pipeline.h"
 #include "exec/progress_meter.h"
+#include "ops/side.h"
 #include "varve/ops.h"
 
 namespace varve {
@@ -20,6 +21,8 @@ constexpr size_t kItemRuns = 256;
 constexpr uint64_t kItemSpan = uint64_t{1} << 40;
 constexpr size_t kChunk = size_t{256} << 10;  // two of them stay in the processor's cache
 constexpr unsigned kMostThreads = 64;
+
+using ops::Side;
 
 /// A run that at least one of the two holds.
 struct Pair {
@@ -37,33 +40,10 @@ struct Stretch {
   AlignedBuffer buffer;  // both sides' bytes; used again
 };
 
-/// One side: reads as zeros behind its end.
-class Side {
- public:
-  explicit Side(Image& image) : image_(image), size_(image.size()) {}
-
-  uint64_t size() const { return size_; }
-  /// Is the run at `offset` data, and where does it end? One thread at a time.
-  bool data_at(uint64_t offset, uint64_t& end) {
-    if (offset >= size_) {
-      end = UINT64_MAX;
-      return false;
-    }
-    if (offset < run_.offset || offset - run_.offset >= run_.length) run_ = image_.extent_at(offset);
-    end = run_.offset + run_.length;
-    return run_.kind == ExtentKind::data;
-  }
-  void read(uint64_t offset, MutableBytes out) { image_.read_at(offset, out); }
-
- private:
-  Image& image_;
-  const uint64_t size_;
-  Extent run_;
-};
-
 class Comparison {
  public:
-  Comparison(Image& a, Image& b, const CancelToken* cancel) : a_(a), b_(b), end_(std::max(a.size(), b.size())), cancel_(cancel) {}
+  Comparison(Image& a, Image& b, const CancelToken* cancel)
+      : a_(&a.node()), b_(&b.node()), end_(std::max(a.size(), b.size())), cancel_(cancel) {}
 
   uint64_t end() const { return end_; }
   bool next(Stretch& stretch);

@@ -5,8 +5,8 @@ using namespace varve::test;  // NOLINT
 
 namespace {
 
-const std::vector<std::string> kCommands = {"create", "info",     "convert", "check",   "map", "compare",
-                                            "resize", "snapshot", "bench",   "formats", "help"};
+const std::vector<std::string> kCommands = {"create", "info",   "convert", "check",    "map",   "compare", "measure",
+                                            "resize", "rebase", "commit",  "snapshot", "bench", "formats", "help"};
 
 /// $3 is a fifo whose reader takes some bytes and goes away; $2 gets the exit code of what writes to it.
 RunResult with_short_reader(const std::string& prefix, const std::string& command, const std::string& image) {
@@ -98,6 +98,15 @@ TEST_CASE("a wrong value, a missing one and a wrong number of operands are usage
       {"info", "--parent", "p", "--ignore-parent", "a"},
       {"info", "--max-virtual-size=much", "a"},
       {"formats", "--json=yes"},
+      {"measure", "a"},
+      {"measure", "-O", "raw"},
+      {"measure", "-O", "raw", "--size", "1G", "a"},
+      {"measure", "-O", "raw", "--size", "1G", "-l", "s"},
+      {"rebase", "a"},
+      {"rebase", "-b", "", "-F", "raw", "a"},
+      {"rebase", "-b", "b", "--unsafe", "--parent", "c", "a"},
+      {"commit"},
+      {"commit", "--ignore-parent", "a"},
   };
   for (const auto& words : cases) {
     const RunResult result = tool(words);

@@ -206,7 +206,7 @@ TEST_CASE("only a VHDX can be a parent: another format is refused, also where it
       FAIL("a raw parent was taken");
     } catch (const Error& error) {
       CHECK(error.code() == (format.empty() ? Errc::corrupt : Errc::unsupported));
-      const std::string said = format.empty() ? "a parent is taken to have the new image's format, vhdx" : "convert the parent to vhdx";
+      const std::string said = format.empty() ? "a parent is taken to have the image's own format, vhdx" : "convert the parent to vhdx";
       CHECK_MESSAGE(error.hint().find(said) != std::string::npos, error.what());
     }
   }

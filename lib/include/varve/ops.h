@@ -69,6 +69,59 @@ CompareResult compare(Image& a, Image& b, const CompareOptions& options = {});
 /// Calls `visit` for each run of the disk in order, merged to maximal runs, in the caller's thread. What `visit` throws ends it.
 void map(Image& image, const std::function<void(const Extent&)>& visit, const CancelToken* cancel = nullptr);
 
+struct RebaseOptions {
+  std::string parent = {};         ///< stored as given; a relative one counts from the image's directory; empty: no parent any more
+  std::string parent_format = {};  ///< empty: the image's own; never probed
+  bool unsafe = false;             ///< change the reference alone, on the user's word that the contents are right so
+  OpenOptions open = {};           ///< of the image and of its parents, old and new; access is not looked at
+  unsigned threads = 0;            ///< as CopyOptions::threads
+  ProgressFn progress = {};
+  const CancelToken* cancel = nullptr;
+};
+
+struct RebaseReport {
+  uint64_t virtual_size = 0;
+  uint64_t written_bytes = 0;  ///< of the disk, that the image had to take from its old parent
+};
+
+/// `varve rebase`: gives the image at `path` another parent. Its contents stay: where the parents differ and the image holds nothing, it
+/// takes over what it reads there, which is durable before the reference changes. Whatever stops it, the image reads as before. Of an
+/// image with snapshots they keep the old parent. Throws what opening, reading and writing throw; unsupported if the format can't have such
+/// a parent; invalid_argument if the new parent lies over the image itself.
+RebaseReport rebase(const std::string& path, const RebaseOptions& options);
+
+struct CommitOptions {
+  OpenOptions open = {};  ///< of the image and of its parents; access is not looked at
+  unsigned threads = 0;   ///< as CopyOptions::threads
+  ProgressFn progress = {};
+  const CancelToken* cancel = nullptr;
+};
+
+struct CommitReport {
+  std::string parent;         ///< path of the file that was written to
+  uint64_t virtual_size = 0;  ///< of the image
+  uint64_t data_bytes = 0;    ///< of the disk, that were written into the parent as data
+  uint64_t zero_bytes = 0;    ///< and as zeros
+};
+
+/// `varve commit`: writes what the image at `path` holds into its parent, which grows if it is smaller. The image is not emptied, reads as
+/// before and stays valid; other children of the parent do not. If it is stopped half way the image reads as before, too, and the
+/// commit can be run again. Throws what opening, reading and writing throw; invalid_argument if the image has no parent, or has snapshots,
+/// which would read something else afterwards.
+CommitReport commit(const std::string& path, const CommitOptions& options = {});
+
+struct MeasureReport {
+  uint64_t virtual_size = 0;     ///< bytes
+  uint64_t required = 0;         ///< bytes that the new image takes on the host, all its files together
+  uint64_t fully_allocated = 0;  ///< the same if every part of the disk held data
+};
+
+/// What a conversion of `source` into a new image of `format` would need. Nothing is read but what says where the data are: data that turn
+/// out to be zeros, or to compress, take less. Throws what creating such an image throws for options and sizes.
+MeasureReport measure(Image& source, std::string_view format, const OptionMap& options = {}, const CancelToken* cancel = nullptr);
+/// Of a new disk of `size` bytes that holds nothing.
+MeasureReport measure(uint64_t size, std::string_view format, const OptionMap& options = {});
+
 }  // namespace varve
 #pragma GCC visibility pop
 
