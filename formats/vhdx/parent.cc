@@ -126,8 +126,18 @@ void VhdxImage::change_parent(const CreateContext::Parent* parent) {
   check_new_parent(parent);
   begin_session();
   if (parent == nullptr) {
-    if (parts_.metadata.parent) complete_blocks();
-    return put_locator(std::nullopt);
+    if (!parts_.metadata.parent) return;
+    complete_blocks();
+    const std::vector<uint64_t> bitmaps = drop_bitmaps();
+    put_locator(std::nullopt);
+    for (const uint64_t place : bitmaps) {
+      try {
+        file_->punch_hole(place, kBitmapBlockSize);
+      } catch (const Error&) {
+        // Its space stays taken.
+      }
+    }
+    return;
   }
   if (!parts_.metadata.parent) prepare_bitmaps();
   put_locator(make_locator(parent->name, parent->identity));
@@ -177,10 +187,19 @@ void VhdxImage::complete_blocks() {
     map_->set_payload(block, {BlockState::fully_present, entry.offset});
     bound_changes();
   }
-  // The bitmaps are nobody's afterwards.
   flush();
-  for (uint64_t chunk = 0; chunk < geometry.chunks(); ++chunk)
-    if (pack(map_->bitmap(chunk)) != 0) map_->set_bitmap(chunk, {});
+}
+
+/// No block is here in part, so nobody needs them. Returns where they were.
+std::vector<uint64_t> VhdxImage::drop_bitmaps() {
+  std::vector<uint64_t> places;
+  for (uint64_t chunk = 0; chunk < map_->geometry().chunks(); ++chunk) {
+    const BatEntry entry = map_->bitmap(chunk);
+    if (entry.state == BlockState::fully_present) places.push_back(bitmap_place(chunk));
+    if (pack(entry) != 0) map_->set_bitmap(chunk, {});
+    bound_changes();
+  }
+  return places;
 }
 
 /// Entries that a disk without a parent does not have may hold anything.

@@ -128,6 +128,7 @@ class VhdxImage final : public FormatImage {
   // parent.cc
   void put_locator(const std::optional<ParentLocator>& locator);
   void complete_blocks();
+  std::vector<uint64_t> drop_bitmaps();
   void prepare_bitmaps();
 
   // vhdx_write.cc
