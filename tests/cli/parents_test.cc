@@ -188,8 +188,8 @@ TEST_CASE("an image that is in use is neither rebased nor committed, nor is a pa
   NEED_TOOL("qemu-io");
   const Family family("vmdk");
   {
-    Background qemu({"qemu-io", "-r", "-f", "vmdk", family.file("base")}, true);
-    REQUIRE(eventually([&] { return tool({"resize", "-f", "vmdk", family.file("base"), "+1M"}).exit_code == 1; }));
+    Background qemu({"qemu-io", "-f", "vmdk", family.file("base")}, true);
+    REQUIRE(eventually([&] { return tool({"map", family.file("base")}).exit_code == 1; }));
     const RunResult commit = tool({"commit", "-f", "vmdk", family.file("delta")});
     INFO(commit.err);
     CHECK(commit.exit_code == 1);
@@ -214,6 +214,12 @@ TEST_CASE("QEMU reads what rebase and commit leave in VMDK and VHDX as we do") {
     if (format == "vmdk") qemu_agrees("delta");
     REQUIRE(family.rebase({"-b", ""}).exit_code == 0);
     qemu_agrees("delta");
+    const std::string longer = std::string(200, 'x') + "." + format;
+    REQUIRE(varve_sh(R"(cp "$1" "$2")", {family.file("base"), family.dir / longer}).exit_code == 0);
+    REQUIRE(family.rebase({"-b", longer}).exit_code == 0);
+    CHECK(json_of(tool({"info", "--json", family.file("delta")})).at("parent").at("name") == longer);
+    CHECK(tool({"check", family.file("delta")}).exit_code == 0);
+    if (format == "vmdk") qemu_agrees("delta");
   }
 }
 

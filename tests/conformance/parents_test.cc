@@ -5,8 +5,9 @@
 namespace varve::test {
 namespace {
 
-constexpr const char* kOther = "dir/a-parent-with-a-longer-name-than-that-of-the-first-one.img";
-constexpr const char* kOtherName = "a-parent-with-a-longer-name-than-that-of-the-first-one.img";
+/// Longer than what a VMDK's descriptor has room for in the place of the first parent's name.
+const std::string kOtherName = std::string(150, 'x') + ".img";
+const std::string kOther = "dir/" + kOtherName;
 
 /// A delta with a model, and another possible parent of it.
 class Family {
