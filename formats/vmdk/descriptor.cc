@@ -171,16 +171,14 @@ void Descriptor::remove(std::string_view key) {
   std::erase_if(lines_, [&](const Line& line) { return line.kind == Kind::entry && line.key == wanted; });
 }
 
-void Descriptor::blank(std::string_view key, size_t kept) {
+void Descriptor::blank(std::string_view key, Keep keep) {
   const std::string wanted = lower_case(key);
-  for (size_t i = lines_.size(); i-- > 0;) {
-    Line& line = lines_[i];
-    if (line.kind != Kind::entry || line.key != wanted) continue;
-    if (kept > 0) {
-      --kept;
-      continue;
-    }
-    line = classify(std::string(line.raw.size(), '\n'));
+  std::vector<size_t> found;
+  for (size_t i = 0; i < lines_.size(); ++i)
+    if (lines_[i].kind == Kind::entry && lines_[i].key == wanted) found.push_back(i);
+  for (const size_t i : found) {
+    if ((keep == Keep::first && i == found.front()) || (keep == Keep::last && i == found.back())) continue;
+    lines_[i] = classify(std::string(lines_[i].raw.size(), '\n'));
   }
 }
 

@@ -70,13 +70,20 @@ class Descriptor {
   /// behind the last line of its section (`ddb.` keys at the end, others before the extents), ddb values in quotes.
   void set(std::string_view key, std::string_view value);
   void remove(std::string_view key);
-  /// Blank lines take the place of all lines of the key but the last `kept`; nothing moves.
-  void blank(std::string_view key, size_t kept = 0);
+  enum class Keep : uint8_t { none, first, last };
+  /// Blank lines take the place of all lines of the key but one; nothing moves.
+  void blank(std::string_view key, Keep keep);
   /// Exchanges extent `index`; the rest of the text stays.
   void set_extent(size_t index, const ExtentLine& line);
   /// After changes of `before`: where a line became longer or shorter, blank lines in its sector give or take the difference, if they
   /// can, so that all behind it lies where it lay. The text is taken to begin with a sector.
   void keep_places(const Descriptor& before);
+  /// Do the lines that count of two keys lie in one sector, both whole?
+  bool in_one_sector(std::string_view key, std::string_view other) const;
+  /// Makes a line of a blank one behind that of `key` in its sector. False if there is none. keep_places() makes room.
+  bool put_in_sector_of(std::string_view key, std::string_view line);
+  /// The last line of the disk database that lies in the sector of `key`, without its line end, and its key; nullopt if there is none.
+  std::optional<std::pair<std::string, std::string>> database_line_in_sector_of(std::string_view key) const;
 
   /// Adds a line at the end as it is; `line` has no line end. The way to compose a new descriptor.
   void append(std::string_view line);
@@ -111,6 +118,10 @@ class Descriptor {
   void add_line(Line line);
   std::optional<uint32_t> hex_value(std::string_view key) const;
   size_t place_for(std::string_view key) const;
+  /// The first and the last sector of the line that counts.
+  std::optional<std::pair<size_t, size_t>> sectors_of(std::string_view key) const;
+  /// Calls `use` with the index of each line that lies in the sector of `key` as a whole, as that line does.
+  void for_each_beside(std::string_view key, const std::function<void(size_t)>& use) const;
   std::string_view line_end() const;
   void insert_line(size_t index, std::string text);
 

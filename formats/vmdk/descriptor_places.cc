@@ -4,6 +4,8 @@
 // and every known writer leaves some between the parts of its text: they are the room. Blanks inside a line are not, nor comments:
 // some readers want those as they are.
 #include <algorithm>
+#include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -12,6 +14,7 @@
 #include "base/text.h"
 #include "vmdk/descriptor.h"
 #include "vmdk/structures.h"
+#include "vmdk/text_encoding.h"
 
 namespace varve::vmdk {
 
@@ -58,6 +61,52 @@ void Descriptor::keep_places(const Descriptor& before) {
   }
   std::erase_if(lines, [](const Line& line) { return line.raw.empty(); });
   lines_ = std::move(lines);
+}
+
+std::optional<std::pair<size_t, size_t>> Descriptor::sectors_of(std::string_view key) const {
+  const std::string wanted = lower_case(key);
+  size_t begin = 0;
+  for (const Line& line : lines_) {
+    const size_t end = begin + line.raw.size();
+    if (line.kind == Kind::entry && line.key == wanted) return std::pair{begin / kSectorSize, (end - 1) / kSectorSize};
+    begin = end;
+  }
+  return std::nullopt;
+}
+
+bool Descriptor::in_one_sector(std::string_view key, std::string_view other) const {
+  const auto sectors = sectors_of(key);
+  return sectors && sectors->first == sectors->second && sectors_of(other) == sectors;
+}
+
+void Descriptor::for_each_beside(std::string_view key, const std::function<void(size_t)>& use) const {
+  const auto sectors = sectors_of(key);
+  if (!sectors || sectors->first != sectors->second) return;
+  size_t begin = 0;
+  for (size_t i = 0; i < lines_.size(); begin += lines_[i++].raw.size())
+    if (begin / kSectorSize == sectors->first && (begin + lines_[i].raw.size() - 1) / kSectorSize == sectors->first) use(i);
+}
+
+bool Descriptor::put_in_sector_of(std::string_view key, std::string_view line) {
+  std::optional<size_t> place;
+  bool behind = false;
+  const std::string wanted = lower_case(key);
+  for_each_beside(key, [&](size_t i) {
+    behind = behind || (lines_[i].kind == Kind::entry && lines_[i].key == wanted);
+    if (behind && !place && lines_[i].kind == Kind::other && trim(lines_[i].raw).empty()) place = i;
+  });
+  if (!place) return false;
+  lines_[*place] = classify(std::string(line) + std::string(line_end()));
+  return true;
+}
+
+std::optional<std::pair<std::string, std::string>> Descriptor::database_line_in_sector_of(std::string_view key) const {
+  std::optional<std::pair<std::string, std::string>> found;
+  for_each_beside(key, [&](size_t i) {
+    const Line& line = lines_[i];
+    if (line.kind == Kind::entry && line.key.starts_with("ddb.")) found = {line.key, std::string(trim(line.raw))};
+  });
+  return found;
 }
 
 }  // namespace varve::vmdk

@@ -88,6 +88,13 @@ DescriptorStore::Change DescriptorStore::prepare(Descriptor descriptor) const {
   return {std::move(descriptor), std::move(old_text), std::move(text)};
 }
 
+bool DescriptorStore::Change::is_one_sector() const {
+  // A file becomes longer before its text changes.
+  std::string lengthened = old_text;
+  lengthened.resize(text.size(), '\n');
+  return differing_sectors(lengthened, text).size() <= 1;
+}
+
 void DescriptorStore::commit(Change change) {
   if (const size_t old_size = change.old_text.size(); change.text.size() > old_size) {
     // Its new end first: were the text written with it, a power cut could leave the text without its end.

@@ -31,6 +31,9 @@ class DescriptorStore {
     Descriptor descriptor;
     std::string old_text;  ///< what lies there, to the end of the area or the file
     std::string text;      ///< what is to lie there; of a file it may be longer
+
+    /// Is it there or not, whenever the power fails?
+    bool is_one_sector() const;
   };
   /// Changes nothing. Throws limit if the text would outgrow an embedded area, or if a power cut could leave a mixture of both texts.
   Change prepare(Descriptor descriptor) const;

@@ -11,7 +11,10 @@
 namespace varve::vmdk {
 namespace {
 
+constexpr std::string_view kCid = "parentCID";
 constexpr std::string_view kHint = "parentFileNameHint";
+
+std::string hint_line(const std::string& name) { return std::string(kHint) + "=\"" + name + '"'; }
 
 }  // namespace
 
@@ -53,28 +56,68 @@ void VmdkImage::check_new_parent(const CreateContext::Parent* parent) const {
 
 void VmdkImage::change_parent(const CreateContext::Parent* parent) {
   check_new_parent(parent);
+  // What an earlier change left half done.
+  Descriptor tidy = described();
+  tidy.blank(kHint, Descriptor::Keep::first);
+  parts_.descriptor->replace(std::move(tidy));
+  if (parent == nullptr) return remove_parent();
+  const ParentReference reference = reference_to(*parent);
+  while (!put_parent(reference.cid, reference.name))
+    if (!make_room_for_parent()) return append_parent(reference.cid, reference.name);
+}
+
+/// Without the number the name means nothing.
+void VmdkImage::remove_parent() {
   Descriptor changed = described();
-  const ParentReference reference = parent == nullptr ? ParentReference{} : reference_to(*parent);
-  changed.set_parent_cid(reference.cid);
-  if (parent == nullptr) {
-    changed.blank(kHint);
-    return parts_.descriptor->replace(std::move(changed));
-  }
-  changed.set(kHint, reference.name);
+  changed.set_parent_cid(kNoParentCid);
+  parts_.descriptor->replace(changed);
+  changed.blank(kHint, Descriptor::Keep::none);
+  parts_.descriptor->replace(std::move(changed));
+}
+
+/// False, and nothing has changed, if it has no room or a power cut could leave half of it.
+bool VmdkImage::replace_in_one_sector(Descriptor descriptor) {
   std::optional<DescriptorStore::Change> change;
   try {
-    change = parts_.descriptor->prepare(std::move(changed));
+    change = parts_.descriptor->prepare(std::move(descriptor));
   } catch (const Error& error) {
     if (error.code() != Errc::limit) throw;
   }
-  if (change) return parts_.descriptor->commit(std::move(*change));
-  append_parent(reference.cid, reference.name);
+  if (!change || !change->is_one_sector()) return false;
+  parts_.descriptor->commit(std::move(*change));
+  return true;
 }
 
-/// Where the name has no room in its place: it comes to stand at the end, where it does not count yet, in a sector of its own if need be.
-/// Then one sector changes, that of the CID and the old name: the new one counts from then on.
-void VmdkImage::append_parent(uint32_t cid, const std::string& name) {
-  const std::string line = std::string(kHint) + "=\"" + name + '"';
+/// Number and name change together, in the sector of the number. A name that stands elsewhere does not count any more when there is one
+/// before it.
+bool VmdkImage::put_parent(uint32_t cid, const std::string& name) {
+  Descriptor changed = described();
+  changed.set_parent_cid(cid);
+  if (changed.in_one_sector(kCid, kHint)) {
+    changed.set(kHint, name);
+  } else if (!changed.put_in_sector_of(kCid, hint_line(name))) {
+    return false;
+  }
+  if (!replace_in_one_sector(std::move(changed))) return false;
+  Descriptor tidy = described();
+  tidy.blank(kHint, Descriptor::Keep::first);
+  parts_.descriptor->replace(std::move(tidy));
+  return true;
+}
+
+/// A line of the disk database moves to the end: first there are two of it, and then the first one is blank.
+bool VmdkImage::make_room_for_parent() {
+  const auto line = described().database_line_in_sector_of(kCid);
+  if (!line) return false;
+  append_line(line->second);
+  Descriptor changed = described();
+  changed.blank(line->first, Descriptor::Keep::last);
+  parts_.descriptor->replace(std::move(changed));
+  return true;
+}
+
+/// At the end, whole in a sector if it can be.
+void VmdkImage::append_line(const std::string& line) {
   DescriptorStore& store = *parts_.descriptor;
   Descriptor changed = described();
   const size_t used = changed.text().size();
@@ -83,10 +126,20 @@ void VmdkImage::append_parent(uint32_t cid, const std::string& name) {
     store.replace(changed);
   }
   changed.append(line);
-  store.replace(changed);
-  changed.blank(kHint, 1);
-  changed.set_parent_cid(cid);
   store.replace(std::move(changed));
+}
+
+/// Where the sector is full the name comes to stand at the end, where it does not count yet. Then the number changes, and the old name in
+/// the same sector becomes blank.
+void VmdkImage::append_parent(uint32_t cid, const std::string& name) {
+  Descriptor changed = described();
+  const bool possible = !changed.has(kHint) || changed.in_one_sector(kCid, kHint);
+  if (possible) append_line(hint_line(name));
+  changed = described();
+  changed.blank(kHint, Descriptor::Keep::last);
+  changed.set_parent_cid(cid);
+  if (possible && replace_in_one_sector(std::move(changed))) return;
+  throw Error(Errc::limit, "the descriptor has no room for the parent's name").hint("convert the image; a new descriptor has room");
 }
 
 void VmdkImage::renew_parent(const std::string& identity) {

@@ -102,7 +102,12 @@ class VmdkImage final : public FormatImage {
   std::optional<DescriptorStore::Change> plan_resize(uint64_t size, const ExtentLine& line) const;
   void add_details(ImageInfo& info) const;
   Descriptor described() const;
+  bool replace_in_one_sector(Descriptor descriptor);
+  void append_line(const std::string& line);
+  bool put_parent(uint32_t cid, const std::string& name);
+  bool make_room_for_parent();
   void append_parent(uint32_t cid, const std::string& name);
+  void remove_parent();
   void connect_below(const ImagePart& part);
   std::unique_ptr<BulkWriter> make_split_writer() const;
 
