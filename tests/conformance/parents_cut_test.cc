@@ -9,12 +9,15 @@ namespace {
 /// Longer than what a VMDK's descriptor has room for in the place of the first parent's name.
 const std::string kOtherName = std::string(150, 'x') + ".img";
 const std::string kOther = "dir/" + kOtherName;
+/// A copy of that one, and no room for its name either.
+const std::string kThirdName = std::string(200, 'y') + ".img";
 constexpr size_t kMostStates = 40;  ///< looked at, of all
 
 /// A delta over one parent, another parent, and a log of what is asked of their files.
 class Stage {
  public:
-  explicit Stage(const ImageConfig& config) : disk(config), rng_("cut parents " + config.name) {
+  /// `first`: a parent that it has got before; empty: the one that it was made over.
+  explicit Stage(const ImageConfig& config, const std::string& first = {}) : disk(config), rng_("cut parents " + config.name) {
     Image image = disk.open();
     write(image, 4096, 2, 20000);
     write(image, 2u << 20, 2, 512 * 9);
@@ -27,6 +30,13 @@ class Stage {
     Image other = Image::open(kOther, disk.open_options());
     other.write_at(300000, pattern(300000, 5, 500000));
     other.close();
+    disk.files().add("dir/" + kThirdName, disk.files().find(kOther)->contents());
+    if (!first.empty()) {
+      RebaseOptions how;
+      how.parent = first;
+      how.open = disk.open_options();
+      rebase(TestDisk::kPath, how);
+    }
     for (const std::string& path : disk.files().paths()) {
       log_->file(path);
       base_.emplace_back(disk.files().find(path)->contents());
@@ -54,7 +64,7 @@ class Stage {
       INFO(states[i].name << " of " << states.size());
       look(files);
     }
-    CHECK(states.size() > 5);
+    CHECK(states.size() > 1);
   }
 
   OpenOptions reading(FileSystem& files) {
@@ -95,8 +105,8 @@ bool opens(Stage& stage, FileSystem& files) {
   }
 }
 
-void rebase_and_cut(const ImageConfig& config, const std::string& parent) {
-  Stage stage(config);
+void rebase_and_cut(const ImageConfig& config, const std::string& parent, const std::string& first = {}) {
+  Stage stage(config, first);
   RebaseOptions how;
   how.parent = parent;
   how.open = stage.recorded();
@@ -109,6 +119,7 @@ CONFORMANCE_CASE("a power cut during a rebase leaves the disk as it was") {
   if (!config.parent_size) return;
   rebase_and_cut(config, kOtherName);
   rebase_and_cut(config, "");
+  rebase_and_cut(config, kThirdName, kOtherName);
 }
 
 CONFORMANCE_CASE("a power cut during a commit leaves the child as it was, and what it leaves can be committed again") {

@@ -102,6 +102,22 @@ CONFORMANCE_CASE("rebase onto a copy of the parent writes nothing; unsafe change
   CHECK(family.difference() == "");
 }
 
+CONFORMANCE_CASE("one parent after the other, with names of any length") {
+  if (!has_children(config)) return;
+  Family family(config);
+  const std::vector<std::byte> parent = family.disk.files().find(TestDisk::kParentPath)->contents();
+  for (const size_t length : {20, 60, 100, 30, 180, 181, 1, 120}) {
+    INFO(length);
+    const std::string name = std::string(length, 'n') + ".img";
+    family.disk.files().add("dir/" + name, parent);
+    CHECK(rebase(TestDisk::kPath, family.rebase_options(name)).written_bytes == 0);
+    CHECK(family.disk.open(Access::read_only).info().parent->name == name);
+    CHECK(family.difference() == "");
+  }
+  rebase(TestDisk::kPath, family.rebase_options(""));
+  CHECK(family.difference() == "");
+}
+
 CONFORMANCE_CASE("a rebase that is cancelled or can't be leaves the image as it was") {
   if (!has_children(config)) return;
   Family family(config);
