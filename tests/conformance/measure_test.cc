@@ -94,7 +94,9 @@ TEST_CASE("measure: what a full disk takes is what convert makes of one") {
                                                               {"vhdx", {{"subformat", "fixed"}}},
                                                               {"varve", {{"cluster_size", "4K"}}},
                                                               {"varve", {{"compression", "zstd"}}}};
-  for (const auto& [format, options] : all) {
+  for (const auto& one : all) {
+    const std::string& format = one.first;
+    const OptionMap& options = one.second;
     MemoryFileSystem files;
     CreateOptions how;
     how.file_system = &files;
