@@ -33,8 +33,8 @@ struct ImageParts {
   Headers headers;
   Superblocks superblocks;
   bool writable = false;
-  bool created = false;       ///< unpublished: nobody reads the file before close()
-  std::string snapshot = {};  ///< what is shown instead of the head; empty: the head
+  bool created = false;          ///< unpublished: nobody reads the file before close()
+  SnapshotChoice snapshot = {};  ///< what is shown instead of the head
   Limits limits;
   RandomSource* random = nullptr;
 };
@@ -77,6 +77,7 @@ class NativeImage final : public FormatImage {
   uint64_t building() const { return durable_.generation + 1 + skipped_; }
 
   // native_read.cc
+  const Snapshot* shown_snapshot() const;
   void show_snapshot();
   void narrow(Extent& run, const Pointer& pointer, uint64_t within) const;
   void read_base(uint64_t offset, MutableBytes out);

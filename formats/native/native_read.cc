@@ -1,12 +1,21 @@
 // Reading an image, and what it says of itself.
 #include <algorithm>
 #include <string>
+#include <string_view>
 
 #include "base/checked_math.h"
+#include "base/hex.h"
+#include "native/native.h"
 #include "native/native_image.h"
 #include "varve/error.h"
 
 namespace varve::native {
+namespace {
+
+/// What the identity of a snapshot begins with.
+constexpr std::string_view kPinned = "snapshot ";
+
+}  // namespace
 
 NativeImage::NativeImage(ImageParts parts)
     : parts_(std::move(parts)),
@@ -27,16 +36,25 @@ NativeImage::NativeImage(ImageParts parts)
     if (s.id > durable_.last_snapshot_id) throw Error(Errc::corrupt, "a snapshot has an id that was never given");
   if (durable_.head.parent != 0 && catalog_.parent(durable_.head.parent) == nullptr)
     throw Error(Errc::corrupt, "the head lies over a parent that is not named");
-  if (parts_.snapshot.empty())
-    replay();
-  else
+  if (parts_.snapshot.is_any())
     show_snapshot();
+  else
+    replay();
+}
+
+const Snapshot* NativeImage::shown_snapshot() const {
+  if (parts_.snapshot.uuid.empty()) return catalog_.find(parts_.snapshot.name);
+  for (const Snapshot& s : catalog_.snapshots)
+    if (format_uuid(s.uuid) == parts_.snapshot.uuid) return &s;
+  return nullptr;
 }
 
 void NativeImage::show_snapshot() {
-  const Snapshot* shown = catalog_.find(parts_.snapshot);
+  const Snapshot* shown = shown_snapshot();
+  if (shown == nullptr && !parts_.snapshot.uuid.empty())
+    throw Error(Errc::not_found, "the snapshot " + parts_.snapshot.uuid + ", which a child was made over, is not there any more");
   if (shown == nullptr)
-    throw Error(Errc::not_found, "there is no snapshot '" + parts_.snapshot + "'").hint("`varve snapshot list` names them");
+    throw Error(Errc::not_found, "there is no snapshot '" + parts_.snapshot.name + "'").hint("`varve snapshot list` names them");
   head_ = Tree(extents_, shown->object, [this] { return space_.end(); });
   size_ = shown->object.size;
 }
@@ -121,12 +139,21 @@ std::optional<ParentLink> NativeImage::parent() const {
   link.names = {reference->path};
   link.format = reference->format;
   if (!reference->identity.empty()) link.identities = {reference->identity};
+  if (reference->format == native_driver().info().name && reference->identity.starts_with(kPinned)) {
+    const size_t end = reference->identity.find(' ', kPinned.size());
+    link.snapshot = reference->identity.substr(kPinned.size(), end == std::string::npos ? end : end - kPinned.size());
+  }
   return link;
 }
 
-/// Every commit makes another state: a parent that was written to is not the one that its child was made over.
+/// A snapshot never changes. Of the head every commit makes another state: a parent that was written to is not the one that its child was
+/// made over.
 std::string NativeImage::identity() const {
   const std::lock_guard lock(change_mutex_);
+  if (parts_.snapshot.is_any()) {
+    const Snapshot* shown = shown_snapshot();
+    return std::string(kPinned) + format_uuid(shown->uuid) + " root " + to_hex(std::as_bytes(std::span(shown->object.root.tag)));
+  }
   return "image " + format_uuid(parts_.headers.header.image_uuid) + " generation " + std::to_string(durable_.generation);
 }
 

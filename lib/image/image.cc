@@ -17,7 +17,9 @@ Image Image::open(const std::string& path, const OpenOptions& options) { return 
 Image Image::open(std::shared_ptr<Storage> storage, const OpenOptions& options) { return Image(open_node(std::move(storage), options)); }
 
 Image Image::create(const std::string& path, std::string_view format, std::optional<uint64_t> size, const CreateOptions& options) {
-  return Image(create_node(path, driver_named(format), size, options));
+  const FormatDriver& driver = driver_named(format);
+  hold_parent(path, driver, options);
+  return Image(create_node(path, driver, size, options));
 }
 
 uint64_t Image::size() const { return node_->size(); }
@@ -42,14 +44,20 @@ std::vector<SnapshotInfo> Image::snapshots() { return node_->snapshots(); }
 void Image::create_snapshot(const std::string& name, uint64_t time) {
   node_->change_snapshots("create a snapshot", [&](Snapshots& all) { all.create(name, time); });
 }
-void Image::delete_snapshot(const std::string& name) {
-  node_->change_snapshots("delete a snapshot", [&](Snapshots& all) { all.remove(name); });
+void Image::delete_snapshot(const std::string& name, bool held_too) {
+  node_->change_snapshots("delete a snapshot", [&](Snapshots& all) { all.remove(name, held_too); });
 }
 void Image::revert_to_snapshot(const std::string& name) {
   node_->change_snapshots("revert to a snapshot", [&](Snapshots& all) { all.revert(name); });
 }
 void Image::rename_snapshot(const std::string& name, const std::string& new_name) {
   node_->change_snapshots("rename a snapshot", [&](Snapshots& all) { all.rename(name, new_name); });
+}
+void Image::hold_snapshot(const std::string& name) {
+  node_->change_snapshots("hold a snapshot", [&](Snapshots& all) { all.hold(name); });
+}
+void Image::diff_snapshots(const std::string& from, const std::string& to, const std::function<void(const Extent&)>& visit) {
+  node_->diff_snapshots(from, to, visit);
 }
 CheckReport Image::check(const CheckOptions& options) { return node_->check(options); }
 void Image::close() { node_->close(); }

@@ -224,6 +224,14 @@ std::vector<SnapshotInfo> Node::snapshots() {
   return named([&] { return require_snapshots("list snapshots").list(); });
 }
 
+bool Node::snapshot_is_held(const std::string& name) {
+  return named([&] { return require_snapshots("look at a snapshot").held(name); });
+}
+
+void Node::diff_snapshots(const std::string& from, const std::string& to, const std::function<void(const Extent&)>& visit) {
+  named([&] { require_snapshots("compare snapshots").diff(from, to, visit); });
+}
+
 void Node::change_snapshots(const char* operation, const std::function<void(Snapshots&)>& change) {
   Snapshots& all = require_snapshots(operation);
   require_whole_chain(operation);

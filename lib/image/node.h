@@ -59,6 +59,8 @@ class Node {
   Extent extent_at(uint64_t offset);
   CheckReport check(const CheckOptions& options);
   std::vector<SnapshotInfo> snapshots();
+  bool snapshot_is_held(const std::string& name);
+  void diff_snapshots(const std::string& from, const std::string& to, const std::function<void(const Extent&)>& visit);
   /// After a failure nothing is written any more, unless it was the name that could not be.
   void change_snapshots(const char* operation, const std::function<void(Snapshots&)>& change);
   void close();

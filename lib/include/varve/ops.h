@@ -39,14 +39,18 @@ struct ConvertOptions {
   std::string target_format = {};  ///< empty: from the target's extension
   OpenOptions open = {};           ///< of the source; access and format are not looked at
   CreateOptions create = {};       ///< of the target; its mode becomes no wider than that of the source's files
-  bool into_existing = false;      ///< `-n`: write into an existing image or block device, whose format must be given
-  CopyOptions copy = {};           ///< the token also ends the wait for standard input
+  /// `varve snapshot export --since`: the target becomes a child over this snapshot of the source, and what differs is all that is looked
+  /// at and stored. create.parent must lead to the source's file, and create.parent_snapshot is not looked at. Empty: the whole disk.
+  std::string since = {};
+  bool into_existing = false;  ///< `-n`: write into an existing image or block device, whose format must be given
+  CopyOptions copy = {};       ///< the token also ends the wait for standard input
 };
 
 /// `varve convert`: source and target are paths; "-" is standard input or output, for formats that stream, and the format must be
 /// given. Into an existing target only references, durable, limits, warn, file_system and random of `create` count.
 /// On any failure no target is left (unless into_existing), and the source is never changed. Throws, besides what opening and creating
-/// throw, invalid_argument if a format is not known or source and target are the same file.
+/// throw, invalid_argument if a format is not known, if source and target are the same file, or if `since` is given and create.parent is
+/// another file than the source.
 CopyReport convert(const std::string& source, const std::string& target, const ConvertOptions& options = {});
 
 struct CompareResult {
