@@ -7,9 +7,9 @@
 namespace varve::cli {
 
 std::span<const Command* const> commands() {
-  static const std::array<const Command*, 11> table = {
-      &create_command(), &info_command(),     &convert_command(), &check_command(),   &map_command(),  &compare_command(),
-      &resize_command(), &snapshot_command(), &bench_command(),   &formats_command(), &help_command(),
+  static const std::array<const Command*, 12> table = {
+      &create_command(), &info_command(),     &convert_command(),    &check_command(), &map_command(),     &compare_command(),
+      &resize_command(), &snapshot_command(), &attachment_command(), &bench_command(), &formats_command(), &help_command(),
   };
   return table;
 }

@@ -64,6 +64,7 @@ const Command& map_command();
 const Command& compare_command();
 const Command& resize_command();
 const Command& snapshot_command();
+const Command& attachment_command();
 const Command& bench_command();
 const Command& formats_command();
 const Command& help_command();

@@ -15,6 +15,7 @@
 
 #include "base/in_flight.h"
 #include "base/range_claims.h"
+#include "image/attachments.h"
 #include "image/driver.h"
 #include "image/snapshots.h"
 #include "native/catalog.h"
@@ -60,6 +61,7 @@ class NativeImage final : public FormatImage {
   std::string identity() const override;
   BulkWriter* bulk_writer() override;
   Snapshots* snapshots() override;
+  Attachments* attachments() override;
 
   /// Of a new image: it lies over this parent.
   void set_parent_reference(const ParentReference& reference);
@@ -70,6 +72,7 @@ class NativeImage final : public FormatImage {
   const Superblock& durable() const { return durable_; }
 
  private:
+  friend class NativeAttachments;
   friend class NativeBulkWriter;
   friend class NativeSnapshots;
 
@@ -81,6 +84,8 @@ class NativeImage final : public FormatImage {
   void show_snapshot();
   void narrow(Extent& run, const Pointer& pointer, uint64_t within) const;
   void read_base(uint64_t offset, MutableBytes out);
+
+  void drop_leftovers();  // attachments.cc
 
   // native_write.cc
   void begin_session();
@@ -118,6 +123,7 @@ class NativeImage final : public FormatImage {
   Space space_;
   std::unique_ptr<BulkWriter> bulk_;
   std::unique_ptr<Snapshots> snapshots_;
+  std::unique_ptr<Attachments> attachments_;
 
   mutable std::mutex change_mutex_;  ///< held by whoever changes the tree; covers what follows
   Superblock durable_;

@@ -135,7 +135,7 @@ void NativeSnapshots::delete_or_hide(uint64_t id) {
 }
 
 /// R7: free is what was born after its parent and is not the child's. The child's parent becomes its own; a branch point that has lost its
-/// last but one child goes, too.
+/// last but one child goes, too. Their attachments go with them.
 void NativeSnapshots::really_delete(uint64_t id) {
   auto& all = image_.catalog_.snapshots;
   while (id != 0) {
@@ -151,6 +151,7 @@ void NativeSnapshots::really_delete(uint64_t id) {
     const Snapshot* above = parent == 0 ? nullptr : image_.catalog_.find(parent);
     id = above != nullptr && above->hidden && children_of(parent) <= 1 ? parent : 0;
   }
+  image_.drop_leftovers();
 }
 
 void NativeSnapshots::revert(const std::string& name) {

@@ -1,6 +1,7 @@
 // The public Image: a handle on a node.
 #include "varve/image.h"
 
+#include "image/attachments.h"
 #include "image/chain.h"
 #include "image/registry.h"
 #include "image/snapshots.h"
@@ -58,6 +59,14 @@ void Image::hold_snapshot(const std::string& name) {
 }
 void Image::diff_snapshots(const std::string& from, const std::string& to, const std::function<void(const Extent&)>& visit) {
   node_->diff_snapshots(from, to, visit);
+}
+std::vector<AttachmentInfo> Image::attachments() { return node_->attachments(); }
+void Image::read_attachment(const AttachmentKey& key, uint64_t offset, MutableBytes out) { node_->read_attachment(key, offset, out); }
+void Image::put_attachment(const AttachmentKey& key, uint64_t time, const AttachmentSource& source, bool replace) {
+  node_->change_attachments("attach", [&](Attachments& all) { all.put(key, time, source, replace); });
+}
+void Image::delete_attachment(const AttachmentKey& key) {
+  node_->change_attachments("delete an attachment", [&](Attachments& all) { all.remove(key); });
 }
 CheckReport Image::check(const CheckOptions& options) { return node_->check(options); }
 void Image::close() { node_->close(); }

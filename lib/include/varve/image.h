@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "varve/attachment.h"
 #include "varve/check.h"
 #include "varve/extent.h"
 #include "varve/format.h"
@@ -184,6 +185,16 @@ class Image {
   /// bytes; kind is that in `to`, depth is 0, and there is no host_offset. What `from` has behind the end of `to` is not told. Throws
   /// not_found for a snapshot, and what `visit` throws, which must not use the image.
   void diff_snapshots(const std::string& from, const std::string& to, const std::function<void(const Extent&)>& visit);
+
+  /// Those of the image and of all its snapshots. Throws unsupported where the format has none; so do the following.
+  std::vector<AttachmentInfo> attachments();
+  /// A part of one. Throws not_found, and invalid_argument for a range that leaves it.
+  void read_attachment(const AttachmentKey& key, uint64_t offset, MutableBytes out);
+  /// Attaches what `source` gives, of any length, in little memory; durable when it returns. Throws exists unless `replace`, not_found for
+  /// the snapshot, invalid_argument for a name that is empty, longer than 1024 bytes or not UTF-8, and what `source` throws, which must
+  /// not use the image. After another failure than of key or name nothing may be written any more.
+  void put_attachment(const AttachmentKey& key, uint64_t time, const AttachmentSource& source, bool replace = false);
+  void delete_attachment(const AttachmentKey& key);
 
   /// If it throws, nothing of a created image has got its name (what CreateOptions::force has replaced by then may be gone); the
   /// image can only be destroyed then. Afterwards the disk still reads, but whatever would change it throws permission. A second

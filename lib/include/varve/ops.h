@@ -70,6 +70,19 @@ struct CompareOptions {
 /// Equal contents? Of disks of different size the longer one's rest must be zeros, as in qemu-img. Ends at the first difference.
 CompareResult compare(Image& a, Image& b, const CompareOptions& options = {});
 
+struct ExtractOptions {
+  bool force = false;                 ///< replace an existing file
+  bool durable = true;                ///< false: do not wait until the file is on the medium
+  uint64_t most = UINT64_MAX;         ///< bytes; more is Errc::limit
+  FileSystem* file_system = nullptr;  ///< the host's if null
+  ProgressFn progress = {};
+  const CancelToken* cancel = nullptr;
+};
+
+/// An attachment as a file of its own, which appears under its name when it is complete and has no wider mode than the image. Returns its
+/// size, bytes.
+uint64_t extract_attachment(Image& image, const AttachmentKey& key, const std::string& path, const ExtractOptions& options = {});
+
 /// Calls `visit` for each run of the disk in order, merged to maximal runs, in the caller's thread. What `visit` throws ends it.
 void map(Image& image, const std::function<void(const Extent&)>& visit, const CancelToken* cancel = nullptr);
 
