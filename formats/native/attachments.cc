@@ -96,15 +96,15 @@ void NativeAttachments::read(const AttachmentKey& key, uint64_t offset, MutableB
 // ---- changing --------------------------------------------------------------------------------------
 
 /// Its extents are born while others may commit, so it takes the lock for each: no superblock leads to them before the record does.
-void NativeAttachments::place(Tree& tree, uint64_t cluster, Pointer& pointer) {
+Pointer NativeAttachments::place(Tree& tree, uint64_t cluster, const StoredCluster& stored) {
   const auto give_up = [this](const Pointer& p) { image_.space_.free(p.offset, p.length); };
   const std::lock_guard lock(image_.change_mutex_);
   image_.require_sound();
-  pointer.birth = image_.building();
-  pointer.offset = image_.space_.take(pointer.length);
+  const Pointer pointer = image_.pointer_to(stored, image_.space_.take(stored.length));
   if (cluster >= tree.clusters()) tree.resize(std::max<uint64_t>(2 * cluster, kFanout) * image_.cluster_size(), give_up);
   tree.set(cluster, pointer, give_up);
   if (tree.nodes_in_memory() > kMaxNodes) tree.store(image_.building(), image_.node_sink());
+  return pointer;
 }
 
 /// All that the source gives, encoded by all processors. Returns its length.
@@ -133,13 +133,10 @@ uint64_t NativeAttachments::fill(Tree& tree, const AttachmentSource& source) {
   };
   steps.work = [&](Item& item) { item.stored = image_.extents_.codec().encode(item.cluster); };
   steps.deliver = [&](Item& item) {
-    if (item.stored.zero) return;
-    item.pointer = image_.pointer_to(item.stored, 0);
-    place(tree, item.index, item.pointer);
+    if (!item.stored.zero) item.pointer = place(tree, item.index, item.stored);
   };
   steps.finish = [&](Item& item) {
-    if (!item.stored.zero)
-      image_.file_->write_at(item.pointer.offset, item.stored.packed.empty() ? ConstBytes(item.cluster) : ConstBytes(item.stored.packed));
+    if (!item.stored.zero) image_.file_->write_at(item.pointer.offset, item.stored.bytes(item.cluster));
   };
   run_ordered(steps, {});
   return size;
