@@ -52,7 +52,8 @@ const Snapshot* NativeImage::shown_snapshot() const {
 void NativeImage::show_snapshot() {
   const Snapshot* shown = shown_snapshot();
   if (shown == nullptr && !parts_.snapshot.uuid.empty())
-    throw Error(Errc::not_found, "the snapshot " + parts_.snapshot.uuid + ", which a child was made over, is not there any more");
+    throw Error(Errc::not_found, "the snapshot " + parts_.snapshot.uuid + ", which a child was made over, is not there any more")
+        .hint("read the child alone with --ignore-parent, or with a copy of this file as --parent");
   if (shown == nullptr)
     throw Error(Errc::not_found, "there is no snapshot '" + parts_.snapshot.name + "'").hint("`varve snapshot list` names them");
   head_ = Tree(extents_, shown->object, [this] { return space_.end(); });
