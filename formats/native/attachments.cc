@@ -5,6 +5,7 @@
 #include "base/checked_math.h"
 #include "base/text.h"
 #include "exec/pipeline.h"
+#include "native/walk.h"
 #include "varve/error.h"
 
 namespace varve::native {
@@ -172,7 +173,7 @@ void NativeAttachments::put(const AttachmentKey& key, uint64_t time, const Attac
 }
 
 void NativeAttachments::erase(Records::iterator record) {
-  image_.give_up_object(record->objects.front());
+  walk(image_.extents_, record->objects.front(), 0, image_.durable_.end, [this](const Pointer& p) { image_.free_once(p); });
   image_.catalog_.others.erase(record);
 }
 
@@ -191,7 +192,7 @@ void NativeImage::drop_leftovers() {
     if (!is_attachment(record)) return false;
     const uint64_t snapshot = parse_attachment(record).snapshot;
     if (snapshot == 0 || catalog_.find(snapshot) != nullptr) return false;
-    give_up_object(record.objects.front());
+    walk(extents_, record.objects.front(), 0, durable_.end, [this](const Pointer& p) { free_once(p); });
     return true;
   });
 }

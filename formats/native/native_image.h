@@ -85,7 +85,8 @@ class NativeImage final : public FormatImage {
   void narrow(Extent& run, const Pointer& pointer, uint64_t within) const;
   void read_base(uint64_t offset, MutableBytes out);
 
-  void drop_leftovers();  // attachments.cc
+  void free_once(const Pointer& pointer);  // snapshots.cc
+  void drop_leftovers();                   // attachments.cc
 
   // native_write.cc
   void begin_session();

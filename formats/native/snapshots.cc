@@ -64,6 +64,12 @@ std::vector<SnapshotInfo> NativeSnapshots::list() {
 
 // ---- changing --------------------------------------------------------------------------------------
 
+/// Of what nothing else leads to. A walk over nodes that lead to the same ones again and again ends here, too.
+void NativeImage::free_once(const Pointer& pointer) {
+  if (space_.free(pointer.offset, pointer.length)) return;
+  throw Error(Errc::corrupt, "two pointers lead to one place").in(file_->name()).at(pointer.offset);
+}
+
 std::unique_lock<std::mutex> NativeSnapshots::begin() {
   if (image_.parts_.created) throw Error(Errc::unsupported, "an image that is being created has no snapshots yet").hint("close it first");
   image_.begin_session();
@@ -143,7 +149,7 @@ void NativeSnapshots::really_delete(uint64_t id) {
     const Object* child = only_child_of(id);
     const uint64_t parent = gone->parent;
     walk_unshared(image_.extents_, gone->object, child != nullptr ? *child : Object{}, image_.catalog_.generation_of(parent),
-                  image_.space_.end(), [this](const Pointer& pointer) { image_.space_.free(pointer.offset, pointer.length); });
+                  image_.space_.end(), [this](const Pointer& pointer) { image_.free_once(pointer); });
     for (Snapshot& s : all)
       if (s.parent == id) s.parent = parent;
     if (image_.head_parent_ == id) image_.head_parent_ = parent;
@@ -161,7 +167,7 @@ void NativeSnapshots::revert(const std::string& name) {
   const uint64_t old_parent = image_.head_parent_;
   // R7: all that was born after the head's parent is the head's alone.
   walk(image_.extents_, image_.durable_.head, image_.catalog_.generation_of(old_parent), image_.space_.end(),
-       [this](const Pointer& pointer) { image_.space_.free(pointer.offset, pointer.length); });
+       [this](const Pointer& pointer) { image_.free_once(pointer); });
   const Object object = image_.catalog_.find(id)->object;
   {
     const std::unique_lock tree_lock(image_.tree_mutex_);
