@@ -27,6 +27,7 @@ int run(const Arguments& arguments, Session& session) {
   OpenOptions open_b = open_a;
   open_b.format = format_value(arguments, "-F");
   open_b.parent = arguments.value("parent-b");
+  open_b.snapshot = arguments.value("snapshot-b");
   CompareOptions options;
   options.threads = thread_count(arguments);
   options.strict = arguments.has("strict");
@@ -52,6 +53,8 @@ int run(const Arguments& arguments, Session& session) {
 std::vector<Option> option_table() {
   return option_rows({{{'f', "", "FORMAT", "format of A; without it, it is recognized from the contents"},
                        {'F', "", "FORMAT", "format of B; without it, it is recognized from the contents"},
+                       {'l', "", "SNAPSHOT", "of A: the disk as this snapshot holds it"},
+                       {0, "snapshot-b", "SNAPSHOT", "of B, likewise"},
                        {0, "strict", "", "disks of different size differ, even if the rest of the larger one is zeros"},
                        threads_option(),
                        unlocked_option("read images that another program is writing")},
@@ -78,7 +81,8 @@ const Command& compare_command() {
       .min_operands = 2,
       .max_operands = 2,
       .exit_codes = {{0, "the contents are the same"}, {kCompareDifferent, "they differ"}, {kCompareFailed, "failed"}},
-      .examples = {"varve compare disk.raw disk.vmdk", "varve compare -f raw -F vmdk --strict a b"},
+      .examples = {"varve compare disk.raw disk.vmdk", "varve compare -f raw -F vmdk --strict a b",
+                   "varve compare -l monday disk.varve disk.varve"},
       .run = run,
       .failed = kCompareFailed,
   };

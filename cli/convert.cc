@@ -34,6 +34,7 @@ ConvertOptions convert_options(const Arguments& arguments, Session& session) {
   options.target_format = options.into_existing ? format_value(arguments, "-O") : target_format(arguments, "-O", arguments.operand(1));
   options.open = open_options(arguments, session.messages);
   options.create = create_options(arguments, session.messages);
+  split_parent(options.create, arguments.operand(1));
   options.copy.threads = thread_count(arguments);
   options.copy.target_is_zero = arguments.has("target-is-zero");
   options.copy.cancel = &session.cancel;
@@ -62,7 +63,7 @@ std::vector<Option> option_table() {
   return option_rows({{{'f', "", "FORMAT", "format of SRC; without it, it is recognized from the contents"},
                        {'O', "", "FORMAT", "format of DST; without it, that of DST's extension"},
                        create_options_option(),
-                       {'b', "", "PARENT", "make DST a delta on this image: only what differs is stored"},
+                       {'b', "", "PARENT[@SNAPSHOT]", "make DST a delta on this image, or on its SNAPSHOT: only what differs is stored"},
                        {'F', "", "FORMAT", "format of PARENT; without it, that of DST"},
                        snapshot_option(),
                        threads_option(),

@@ -44,7 +44,7 @@ void print_overview(std::ostream& out) {
   out << "varve: virtual disk images\n\nusage: varve COMMAND [options] ...\n\n";
   for (const Command* command : commands()) {
     const std::string name(command->name);
-    out << "  " << name << std::string(10 - name.size(), ' ') << command->summary << '\n';
+    out << "  " << name << std::string(12 - name.size(), ' ') << command->summary << '\n';
   }
   out << "\n'varve help COMMAND' tells more; 'varve --version' prints the version.\n";
 }

@@ -3,6 +3,7 @@
 #include "exit_codes.h"
 #include "json_output.h"
 #include "options.h"
+#include "snapshot_tree.h"
 #include "text_output.h"
 
 namespace varve::cli {
@@ -37,17 +38,21 @@ int run(const Arguments& arguments, Session& session) {
   if (!whole_chain && options.parent.empty()) options.ignore_parent = true;
   Image image = Image::open(arguments.operand(0), options);
   const std::vector<ImageInfo> layers = whole_chain ? image.chain() : std::vector<ImageInfo>{image.info()};
+  std::vector<SnapshotInfo> snapshots;
+  if (image.format().can.snapshots) snapshots = image.snapshots();
   image.close();
 
   if (arguments.has("json")) {
     Json list = Json::array();
     for (const ImageInfo& layer : layers) list.push_back(to_json(layer));
+    if (image.format().can.snapshots) list.front()["snapshots"] = to_json(snapshots);
     print_json(session.out, whole_chain ? Json{{"layers", list}} : list.front());
     return kDone;
   }
   for (size_t i = 0; i < layers.size(); ++i) {
     if (i > 0) session.out << '\n';
     print_layer(session.out, layers[i]);
+    if (i == 0) print_snapshot_tree(session.out, snapshots, 2);
   }
   return kDone;
 }
@@ -58,7 +63,7 @@ const Command& info_command() {
   static const Command command = {
       .name = "info",
       .operands = "FILE",
-      .summary = "format, sizes, options, parents and warnings of an image",
+      .summary = "format, sizes, options, snapshots, parents and warnings of an image",
       .description =
           "Tells what the image says about itself, without reading its data. Its parents are only named, not opened, unless --chain is "
           "given.",

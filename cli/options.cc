@@ -1,6 +1,7 @@
 #include "options.h"
 
 #include <charconv>
+#include <filesystem>
 
 #include "varve/text.h"
 
@@ -147,6 +148,30 @@ OpenOptions open_options(const Arguments& arguments, Messages& messages) {
   options.limits = limits_value(arguments);
   options.warn = warning_function(messages);
   return options;
+}
+
+namespace {
+
+/// Something that could be an image.
+bool is_file(const std::string& path) {
+  std::error_code failed;
+  const std::filesystem::file_status status = std::filesystem::status(path, failed);
+  return std::filesystem::exists(status) && !std::filesystem::is_directory(status);
+}
+
+}  // namespace
+
+void split_parent(CreateOptions& options, const std::string& file) {
+  const std::string whole = options.parent;
+  const size_t slash = file.rfind('/');
+  const std::string directory = whole.starts_with('/') || slash == std::string::npos ? "" : file.substr(0, slash + 1);
+  if (whole.empty() || is_file(directory + whole)) return;
+  for (size_t at = whole.rfind('@'); at != std::string::npos && at != 0; at = whole.rfind('@', at - 1)) {
+    if (at + 1 == whole.size() || !is_file(directory + whole.substr(0, at))) continue;
+    options.parent = whole.substr(0, at);
+    options.parent_snapshot = whole.substr(at + 1);
+    return;
+  }
 }
 
 CreateOptions create_options(const Arguments& arguments, Messages& messages) {

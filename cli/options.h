@@ -47,6 +47,8 @@ OptionMap creation_options(const Arguments& arguments);
 
 /// From -f, -U, --parent, --ignore-parent, --references, --sync and the limits, as far as the command has them.
 OpenOptions open_options(const Arguments& arguments, Messages& messages);
+/// -b PARENT@SNAPSHOT: the two, of a child FILE. A file whose whole name that is comes first.
+void split_parent(CreateOptions& options, const std::string& file);
 /// From -o, -b, -F, --force, --references, --sync and the limits.
 CreateOptions create_options(const Arguments& arguments, Messages& messages);
 

@@ -1,6 +1,7 @@
 // An image of the native format of any bytes and a script of operations, against shadow disks of its head and its snapshots: what can be
 // read at first stays as it is unless it is written, what is written reads back also after reopening and in a copy of the file that was
 // never closed, and an image that was sound before is sound afterwards.
+#include <algorithm>
 #include <map>
 
 #include "data_producer.h"
@@ -34,7 +35,8 @@ class Session {
     if (kind == 0 && (code = only_errors([&] { image_.create_snapshot(name, 1); })) == 0) kept_.insert_or_assign(name, disk_);
     if (kind == 1 && (code = only_errors([&] { image_.delete_snapshot(name); })) == 0) kept_.erase(name);
     if (kind == 2 && kept_.contains(name) && (code = only_errors([&] { image_.revert_to_snapshot(name); })) == 0) disk_ = kept_.at(name);
-    require(!bounds_.sound || !structural(code), "a sound image was found corrupt by a snapshot");
+    if (kind == 3) code = attach(name);
+    require(!bounds_.sound || !structural(code), "a sound image was found corrupt by a snapshot or an attachment");
     return !structural(code) && code != static_cast<int>(Errc::limit);
   }
 
@@ -51,6 +53,30 @@ class Session {
   }
 
  private:
+  /// Puts something, deletes it, or looks where the disk differs from a snapshot of that name.
+  int attach(const std::string& name) {
+    const uint8_t what = script_.byte();
+    if (what % 4 == 0) return only_errors([&] { image_.delete_attachment({name}); });
+    if (what % 4 == 1) return only_errors([&] { image_.diff_snapshots(name, "", [](const Extent&) {}); });
+    const std::vector<std::byte> bytes(uint64_t{what} * 150, std::byte{what});
+    size_t given = 0;
+    const int code = only_errors([&] {
+      image_.put_attachment(
+          {name}, 1,
+          [&](MutableBytes out) {
+            const size_t count = std::min(out.size(), bytes.size() - given);
+            std::copy_n(bytes.begin(), count, out.begin());
+            given += count;
+            return count;
+          },
+          true);
+    });
+    std::vector<std::byte> seen(bytes.size());
+    if (code == 0) image_.read_attachment({name}, 0, seen);
+    require(code != 0 || seen == bytes, "an attachment reads different from what was put");
+    return code;
+  }
+
   const MemoryImage& file_;
   Image& image_;
   DataProducer& script_;

@@ -62,6 +62,14 @@ Seed with_snapshots() {
   image.create_snapshot("one", 1);
   image.write_at(2000, text_like(9000, 3));
   image.create_snapshot("two", 2);
+  const std::vector<std::byte> note = text_like(6000, 5);
+  size_t given = 0;
+  image.put_attachment({"note", "two"}, 3, [&](MutableBytes out) {
+    const size_t count = std::min(out.size(), note.size() - given);
+    std::copy_n(note.begin() + static_cast<ptrdiff_t>(given), count, out.begin());
+    given += count;
+    return count;
+  });
   image.revert_to_snapshot("one");
   image.write_at(50000, text_like(300, 4));
   image.delete_snapshot("one");

@@ -129,6 +129,17 @@ void check_references(const Catalog& catalog) {
     if (!ids.contains(s.object.parent)) bad("holds a snapshot over a parent that is not named");
 }
 
+void check_attachments(const Catalog& catalog) {
+  std::set<uint64_t> ids;
+  std::set<std::pair<uint64_t, std::string>> names;
+  for (const OtherRecord& record : catalog.others) {
+    if (record.type != kAttachmentRecord) continue;
+    Attachment a = parse_attachment(record);
+    if (!ids.insert(a.id).second) bad("holds two attachments of one id");
+    if (!names.emplace(a.snapshot, std::move(a.name)).second) bad("holds two attachments of one name");
+  }
+}
+
 /// Not by insert(): gcc 12 then sees an overflow that is not there, at -O3.
 void append(std::vector<std::byte>& out, ConstBytes bytes) {
   const size_t at = out.size();
@@ -178,6 +189,30 @@ OtherRecord record_of(const ParentReference& p) {
 }
 
 }  // namespace
+
+Attachment parse_attachment(const OtherRecord& record) {
+  if (record.payload.size() < sizeof(AttachmentRaw)) bad("holds an attachment of the wrong length");
+  const auto raw = load<AttachmentRaw>(record.payload);
+  Attachment a{raw.id, raw.snapshot, raw.time, {}};
+  if (a.id == 0 || raw.reserved != 0) bad("holds an attachment without a number, or with reserved bits set");
+  if (record.objects.front().parent != 0) bad("holds an attachment over a parent");
+  if (raw.name_length == 0 || raw.name_length > kMaxName || sizeof(raw) + raw.name_length != record.payload.size())
+    bad("holds an attachment of the wrong length");
+  a.name = text_of(record.payload, sizeof(raw), raw.name_length);
+  return a;
+}
+
+OtherRecord record_of(const Attachment& a, const Object& object) {
+  AttachmentRaw raw{};
+  raw.id = a.id;
+  raw.snapshot = a.snapshot;
+  raw.time = a.time;
+  raw.name_length = static_cast<uint32_t>(a.name.size());
+  OtherRecord record{kAttachmentRecord, 0, {object}, {}};
+  append(record.payload, bytes_of(raw));
+  append(record.payload, a.name);
+  return record;
+}
 
 bool Catalog::may_be_written() const {
   return std::none_of(others.begin(), others.end(), [](const OtherRecord& r) { return (r.flags & kMustUnderstandToWrite) != 0; });
@@ -230,6 +265,7 @@ Catalog parse_catalog(ConstBytes bytes, const PointerRules& rules, uint64_t gene
   if (at != bytes.size()) bad("is longer than its records");
   arrange(catalog, generation, head_parent);
   check_references(catalog);
+  check_attachments(catalog);
   return catalog;
 }
 

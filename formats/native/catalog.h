@@ -40,10 +40,18 @@ struct OtherRecord {
   std::vector<std::byte> payload;
 };
 
+/// What the record of an attachment says beside its object.
+struct Attachment {
+  uint64_t id = 0;
+  uint64_t snapshot = 0;  ///< id; 0: of the image. The snapshot may be gone: then the record is a leftover
+  uint64_t time = 0;      ///< nanoseconds since 1970
+  std::string name;       ///< UTF-8
+};
+
 struct Catalog {
   std::vector<Snapshot> snapshots;  ///< parents before children
   std::vector<ParentReference> parents;
-  std::vector<OtherRecord> others;
+  std::vector<OtherRecord> others;  ///< attachments, and types that are not known
 
   bool may_be_written() const;  ///< no record that is unknown forbids it
   const Snapshot* find(uint64_t id) const;
@@ -57,6 +65,9 @@ struct Catalog {
 
 /// Throws corrupt for what contradicts the format or itself; unsupported for records that must be understood and are not.
 Catalog parse_catalog(ConstBytes bytes, const PointerRules& rules, uint64_t generation, uint64_t head_parent);
+/// Throws corrupt for what is none.
+Attachment parse_attachment(const OtherRecord& record);
+OtherRecord record_of(const Attachment& attachment, const Object& object);
 std::vector<std::byte> encode(const Catalog& catalog, uint64_t unit);
 
 /// All bytes of a small object without a parent.

@@ -15,6 +15,7 @@
 
 #include "base/in_flight.h"
 #include "base/range_claims.h"
+#include "image/attachments.h"
 #include "image/driver.h"
 #include "image/snapshots.h"
 #include "native/catalog.h"
@@ -33,8 +34,8 @@ struct ImageParts {
   Headers headers;
   Superblocks superblocks;
   bool writable = false;
-  bool created = false;       ///< unpublished: nobody reads the file before close()
-  std::string snapshot = {};  ///< what is shown instead of the head; empty: the head
+  bool created = false;          ///< unpublished: nobody reads the file before close()
+  SnapshotChoice snapshot = {};  ///< what is shown instead of the head
   Limits limits;
   RandomSource* random = nullptr;
 };
@@ -65,6 +66,7 @@ class NativeImage final : public FormatImage {
   std::string announce_change() override;
   BulkWriter* bulk_writer() override;
   Snapshots* snapshots() override;
+  Attachments* attachments() override;
 
   /// Of a new image: it lies over this parent.
   void set_parent_reference(const ParentReference& reference);
@@ -75,6 +77,7 @@ class NativeImage final : public FormatImage {
   const Superblock& durable() const { return durable_; }
 
  private:
+  friend class NativeAttachments;
   friend class NativeBulkWriter;
   friend class NativeSnapshots;
 
@@ -82,6 +85,7 @@ class NativeImage final : public FormatImage {
   uint64_t building() const { return durable_.generation + 1 + skipped_; }
 
   // native_read.cc
+  const Snapshot* shown_snapshot() const;
   void show_snapshot();
   void narrow(Extent& run, const Pointer& pointer, uint64_t within) const;
   void read_base(uint64_t offset, MutableBytes out);
@@ -89,6 +93,8 @@ class NativeImage final : public FormatImage {
   // parent.cc
   std::string any_state() const;
   void lie_over(std::optional<ParentReference> reference);
+  void free_once(const Pointer& pointer);  // snapshots.cc
+  void drop_leftovers();                   // attachments.cc
 
   // native_write.cc
   void begin_session();
@@ -126,6 +132,7 @@ class NativeImage final : public FormatImage {
   Space space_;
   std::unique_ptr<BulkWriter> bulk_;
   std::unique_ptr<Snapshots> snapshots_;
+  std::unique_ptr<Attachments> attachments_;
 
   mutable std::mutex change_mutex_;  ///< held by whoever changes the tree; covers what follows
   Superblock durable_;

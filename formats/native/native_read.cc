@@ -7,7 +7,6 @@
 #include "varve/error.h"
 
 namespace varve::native {
-
 NativeImage::NativeImage(ImageParts parts)
     : parts_(std::move(parts)),
       file_(parts_.file),
@@ -27,16 +26,26 @@ NativeImage::NativeImage(ImageParts parts)
     if (s.id > durable_.last_snapshot_id) throw Error(Errc::corrupt, "a snapshot has an id that was never given");
   if (durable_.head.parent != 0 && catalog_.parent(durable_.head.parent) == nullptr)
     throw Error(Errc::corrupt, "the head lies over a parent that is not named");
-  if (parts_.snapshot.empty())
-    replay();
-  else
+  if (parts_.snapshot.is_any())
     show_snapshot();
+  else
+    replay();
+}
+
+const Snapshot* NativeImage::shown_snapshot() const {
+  if (parts_.snapshot.uuid.empty()) return catalog_.find(parts_.snapshot.name);
+  for (const Snapshot& s : catalog_.snapshots)
+    if (format_uuid(s.uuid) == parts_.snapshot.uuid) return &s;
+  return nullptr;
 }
 
 void NativeImage::show_snapshot() {
-  const Snapshot* shown = catalog_.find(parts_.snapshot);
+  const Snapshot* shown = shown_snapshot();
+  if (shown == nullptr && !parts_.snapshot.uuid.empty())
+    throw Error(Errc::not_found, "the snapshot " + parts_.snapshot.uuid + ", which a child was made over, is not there any more")
+        .hint("read the child alone with --ignore-parent, or with a copy of this file as --parent");
   if (shown == nullptr)
-    throw Error(Errc::not_found, "there is no snapshot '" + parts_.snapshot + "'").hint("`varve snapshot list` names them");
+    throw Error(Errc::not_found, "there is no snapshot '" + parts_.snapshot.name + "'").hint("`varve snapshot list` names them");
   head_ = Tree(extents_, shown->object, [this] { return space_.end(); });
   size_ = shown->object.size;
 }
@@ -111,17 +120,6 @@ Extent NativeImage::extent_at(uint64_t offset, uint64_t limit) {
   run.compressed = pointer.codec != CodecId::none;
   if (!run.compressed) narrow(run, pointer, within);
   return run;
-}
-
-std::optional<ParentLink> NativeImage::parent() const {
-  const std::lock_guard lock(change_mutex_);
-  const ParentReference* reference = catalog_.parent(head_.parent());
-  if (reference == nullptr) return std::nullopt;
-  ParentLink link;
-  link.names = {reference->path};
-  link.format = reference->format;
-  if (!reference->identity.empty()) link.identities = {reference->identity};
-  return link;
 }
 
 ImageInfo NativeImage::info() const {

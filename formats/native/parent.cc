@@ -1,23 +1,54 @@
 // What an image lies over, and how its children know it (docs/formats/varve.md, section 12).
 #include <algorithm>
 #include <string>
+#include <string_view>
 #include <utility>
 
+#include "base/hex.h"
+#include "native/native.h"
 #include "native/native_image.h"
 #include "varve/error.h"
 
 namespace varve::native {
+namespace {
+
+/// What the identity of a snapshot begins with.
+constexpr std::string_view kPinned = "snapshot ";
+
+}  // namespace
+
+std::optional<ParentLink> NativeImage::parent() const {
+  const std::lock_guard lock(change_mutex_);
+  const ParentReference* reference = catalog_.parent(head_.parent());
+  if (reference == nullptr) return std::nullopt;
+  ParentLink link;
+  link.names = {reference->path};
+  link.format = reference->format;
+  if (!reference->identity.empty()) link.identities = {reference->identity};
+  if (reference->format == native_driver().info().name && reference->identity.starts_with(kPinned)) {
+    const size_t end = reference->identity.find(' ', kPinned.size());
+    link.snapshot = reference->identity.substr(kPinned.size(), end == std::string::npos ? end : end - kPinned.size());
+  }
+  return link;
+}
 
 /// While a commit from a child is under way: the child can't know beforehand which generation is the last one of it.
 std::string NativeImage::any_state() const { return "image " + format_uuid(parts_.headers.header.image_uuid); }
 
-/// Every commit makes another state: a parent that was written to is not the one that its child was made over.
+/// A snapshot never changes. Of the head every commit makes another state: a parent that was written to is not the one that its child was
+/// made over.
 std::string NativeImage::identity() const {
   const std::lock_guard lock(change_mutex_);
+  if (parts_.snapshot.is_any()) {
+    const Snapshot* shown = shown_snapshot();
+    return std::string(kPinned) + format_uuid(shown->uuid) + " root " + to_hex(std::as_bytes(std::span(shown->object.root.tag)));
+  }
   return any_state() + " generation " + std::to_string(durable_.generation);
 }
 
-bool NativeImage::is_known_as(const std::string& expected) const { return expected == any_state() || expected == identity(); }
+bool NativeImage::is_known_as(const std::string& expected) const {
+  return expected == identity() || (!parts_.snapshot.is_any() && expected == any_state());
+}
 
 std::string NativeImage::announce_change() {
   begin_session();  // asks whether the image can be written to

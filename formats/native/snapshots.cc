@@ -21,9 +21,30 @@ const Object* NativeSnapshots::only_child_of(uint64_t id) const {
 
 size_t NativeSnapshots::children_of(uint64_t id) const { return image_.catalog_.children_of(id) + (image_.head_parent_ == id ? 1 : 0); }
 
+/// `left`: of used space that no other snapshot holds; when it is used up, trees share what they may not. Of a damaged tree nothing is
+/// known.
+std::optional<uint64_t> NativeSnapshots::exclusive_bytes(const Snapshot& s, uint64_t& left) const {
+  if (children_of(s.id) > 1) return std::nullopt;
+  uint64_t bytes = 0;
+  const Object* child = only_child_of(s.id);
+  try {
+    walk_unshared(image_.extents_, s.object, child != nullptr ? *child : Object{}, image_.catalog_.generation_of(s.parent),
+                  image_.durable_.end, [&](const Pointer& pointer) {
+                    if (pointer.length > left) throw Error(Errc::corrupt, "trees share what they may not").at(pointer.offset);
+                    left -= pointer.length;
+                    bytes += pointer.length;
+                  });
+  } catch (const Error& error) {
+    if (error.code() != Errc::corrupt && error.code() != Errc::io) throw;
+    return std::nullopt;
+  }
+  return bytes;
+}
+
 std::vector<SnapshotInfo> NativeSnapshots::list() {
   const std::lock_guard lock(image_.change_mutex_);
   std::vector<SnapshotInfo> all;
+  uint64_t left = image_.durable_.end;
   for (const Snapshot& s : image_.catalog_.snapshots) {
     SnapshotInfo info;
     info.name = s.name;
@@ -34,19 +55,20 @@ std::vector<SnapshotInfo> NativeSnapshots::list() {
     info.virtual_size = s.object.size;
     info.branch_point = s.hidden;
     info.current = image_.head_parent_ == s.id;
-    if (children_of(s.id) <= 1) {
-      uint64_t bytes = 0;
-      const Object* child = only_child_of(s.id);
-      walk_unshared(image_.extents_, s.object, child != nullptr ? *child : Object{}, image_.catalog_.generation_of(s.parent),
-                    image_.durable_.end, [&](const Pointer& pointer) { bytes += pointer.length; });
-      info.exclusive_bytes = bytes;
-    }
+    info.held = s.held;
+    info.exclusive_bytes = exclusive_bytes(s, left);
     all.push_back(std::move(info));
   }
   return all;
 }
 
 // ---- changing --------------------------------------------------------------------------------------
+
+/// Of what nothing else leads to. A walk over nodes that lead to the same ones again and again ends here, too.
+void NativeImage::free_once(const Pointer& pointer) {
+  if (space_.free(pointer.offset, pointer.length)) return;
+  throw Error(Errc::corrupt, "two pointers lead to one place").in(file_->name()).at(pointer.offset);
+}
 
 std::unique_lock<std::mutex> NativeSnapshots::begin() {
   if (image_.parts_.created) throw Error(Errc::unsupported, "an image that is being created has no snapshots yet").hint("close it first");
@@ -93,9 +115,15 @@ void NativeSnapshots::create(const std::string& name, uint64_t time) {
   image_.commit();
 }
 
-void NativeSnapshots::remove(const std::string& name) {
+void NativeSnapshots::remove(const std::string& name, bool held_too) {
   const auto lock = begin();
-  const uint64_t id = find(name).id;
+  Snapshot& s = find(name);
+  const uint64_t id = s.id;
+  if (s.held && !held_too) {
+    throw Error(Errc::invalid_argument, "the snapshot '" + name + "' is held: a file was made over it, which can't be read without it")
+        .hint("keep it, or delete it with --force if no such file is in use");
+  }
+  s.held = false;
   store_head();
   delete_or_hide(id);
   image_.catalog_changed_ = true;
@@ -113,7 +141,7 @@ void NativeSnapshots::delete_or_hide(uint64_t id) {
 }
 
 /// R7: free is what was born after its parent and is not the child's. The child's parent becomes its own; a branch point that has lost its
-/// last but one child goes, too.
+/// last but one child goes, too. Their attachments go with them.
 void NativeSnapshots::really_delete(uint64_t id) {
   auto& all = image_.catalog_.snapshots;
   while (id != 0) {
@@ -121,7 +149,7 @@ void NativeSnapshots::really_delete(uint64_t id) {
     const Object* child = only_child_of(id);
     const uint64_t parent = gone->parent;
     walk_unshared(image_.extents_, gone->object, child != nullptr ? *child : Object{}, image_.catalog_.generation_of(parent),
-                  image_.space_.end(), [this](const Pointer& pointer) { image_.space_.free(pointer.offset, pointer.length); });
+                  image_.space_.end(), [this](const Pointer& pointer) { image_.free_once(pointer); });
     for (Snapshot& s : all)
       if (s.parent == id) s.parent = parent;
     if (image_.head_parent_ == id) image_.head_parent_ = parent;
@@ -129,6 +157,7 @@ void NativeSnapshots::really_delete(uint64_t id) {
     const Snapshot* above = parent == 0 ? nullptr : image_.catalog_.find(parent);
     id = above != nullptr && above->hidden && children_of(parent) <= 1 ? parent : 0;
   }
+  image_.drop_leftovers();
 }
 
 void NativeSnapshots::revert(const std::string& name) {
@@ -138,7 +167,7 @@ void NativeSnapshots::revert(const std::string& name) {
   const uint64_t old_parent = image_.head_parent_;
   // R7: all that was born after the head's parent is the head's alone.
   walk(image_.extents_, image_.durable_.head, image_.catalog_.generation_of(old_parent), image_.space_.end(),
-       [this](const Pointer& pointer) { image_.space_.free(pointer.offset, pointer.length); });
+       [this](const Pointer& pointer) { image_.free_once(pointer); });
   const Object object = image_.catalog_.find(id)->object;
   {
     const std::unique_lock tree_lock(image_.tree_mutex_);
@@ -161,6 +190,20 @@ void NativeSnapshots::rename(const std::string& name, const std::string& new_nam
   require_free_name(new_name);
   store_head();
   find(name).name = new_name;
+  image_.catalog_changed_ = true;
+  image_.commit();
+}
+
+bool NativeSnapshots::held(const std::string& name) {
+  const std::lock_guard lock(image_.change_mutex_);
+  return find(name).held;
+}
+
+void NativeSnapshots::hold(const std::string& name) {
+  const auto lock = begin();
+  if (find(name).held) return;
+  store_head();
+  find(name).held = true;
   image_.catalog_changed_ = true;
   image_.commit();
 }

@@ -164,6 +164,15 @@ struct ParentRaw {
 };
 static_assert(sizeof(ParentRaw) == 16);
 
+struct AttachmentRaw {
+  le64 id;
+  le64 snapshot;
+  le64 time;
+  le32 name_length;
+  le32 reserved;
+};
+static_assert(sizeof(AttachmentRaw) == 32);
+
 // ---- section 9 -------------------------------------------------------------------------------------
 
 inline constexpr std::array<uint8_t, 4> kJournalMagic = {'V', 'J', 'R', '1'};

@@ -26,6 +26,8 @@ Tree& Tree::operator=(Tree&&) noexcept = default;
 
 uint64_t Tree::clusters() const { return div_ceil(size_, extents_->header().cluster_size); }
 
+uint64_t Tree::whole_clusters() const { return size_ / extents_->header().cluster_size; }
+
 Object Tree::object() const {
   Object object;
   object.size = size_;
@@ -60,6 +62,24 @@ ClusterRun Tree::run_at(uint64_t cluster, uint64_t most) const {
     while (++index < kFanout && covered < most && (*node)[index].kind == pointer.kind) covered += clusters_under(level);
   }
   return {pointer, std::min(most, pointer.kind == Kind::data ? 1 : covered)};
+}
+
+std::vector<Tree::Place> Tree::below(const Place& place, unsigned level) const {
+  std::vector<Place> places(kFanout, Place{{}, nullptr, level - 1});
+  if (place.level < level) {
+    places.front() = place;
+  } else if (place.node != nullptr) {
+    for (size_t i = 0; i < kFanout; ++i) {
+      const Slot& slot = place.node->slots[i];
+      places[i] = {slot.pointer, slot.node.get(), level - 1};
+    }
+  } else if (place.pointer.kind == Kind::node) {
+    const NodePtr node = extents_->node(place.pointer, end_());
+    for (size_t i = 0; i < kFanout; ++i) places[i].pointer = (*node)[i];
+  } else if (place.pointer.kind == Kind::zero) {
+    for (Place& each : places) each.pointer = zero_pointer(place.pointer.birth, level - 1);
+  }
+  return places;
 }
 
 // ---- changing --------------------------------------------------------------------------------------

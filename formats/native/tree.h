@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "native/extents.h"
 #include "native/object.h"
@@ -24,6 +25,8 @@ struct ClusterRun {
 
 /// For changes: not thread-safe. Looking is: many may look while none changes.
 class Tree {
+  struct MemoryNode;
+
  public:
   /// `end`: of used space, for what is read from now on.
   Tree(Extents& extents, const Object& object, std::function<uint64_t()> end);
@@ -35,12 +38,24 @@ class Tree {
   uint32_t parent() const { return parent_; }
   void set_parent(uint32_t parent) { parent_ = parent; }
   uint64_t clusters() const;
+  uint64_t whole_clusters() const;  ///< without a last one that the size ends in
   bool changed() const { return root_.node != nullptr || changed_; }
   /// Each takes about 36 KiB.
   size_t nodes_in_memory() const { return nodes_in_memory_; }
 
   /// Looks at one node at most beside the way to it.
   ClusterRun run_at(uint64_t cluster, uint64_t most) const;
+
+  /// What stands at one place of the tree, nodes in memory included. Valid until the tree changes.
+  struct Place {
+    Pointer pointer;
+    const MemoryNode* node = nullptr;  ///< if set, `pointer` says nothing
+    unsigned level = 0;                ///< that of the root, if a lower tree is looked at from higher up
+    bool is_node() const { return node != nullptr || pointer.kind == Kind::node; }
+  };
+  Place root() const { return {root_.pointer, root_.node.get(), height_}; }
+  /// The 512 places below one that stands at `level`, or into which one falls that is empty. Of a lower tree the root is the first.
+  std::vector<Place> below(const Place& place, unsigned level) const;
 
   /// What a change gives up: called with each extent, nodes included, once nothing in the tree leads to it. A change that fails on the way
   /// has been made in part, and nothing that the tree still leads to was given up.
@@ -64,7 +79,6 @@ class Tree {
   Object object() const;
 
  private:
-  struct MemoryNode;
   struct Slot {
     Pointer pointer;
     std::unique_ptr<MemoryNode> node;  ///< if set, `pointer` says nothing

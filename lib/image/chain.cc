@@ -5,6 +5,7 @@
 
 #include "image/probe.h"
 #include "image/registry.h"
+#include "image/snapshots.h"
 #include "io/references.h"
 
 namespace varve {
@@ -42,7 +43,7 @@ std::shared_ptr<Node> open_layer(const Layer& layer, const OpenOptions& options)
   const std::string& path = layer.storage->name();
   try {
     const FormatDriver& driver = driver_of(layer);
-    if (!layer.host.snapshot.empty()) require_snapshots(driver, layer.host);
+    if (layer.host.snapshot.is_any()) require_snapshots(driver, layer.host);
     auto warnings = std::make_shared<Warnings>(options.warn);
     ImageOpenContext context(layer.host, layer.storage, options.limits, *warnings);
     std::unique_ptr<FormatImage> image = driver.open(context);
@@ -95,7 +96,6 @@ void open_parents(const std::shared_ptr<Node>& top, const std::shared_ptr<Storag
   std::vector<StorageId> seen;
   if (const auto id = file->id()) seen.push_back(*id);
   host.how.access = access;
-  host.snapshot.clear();
   const uint32_t max_depth = std::min(options.limits.chain_depth, kMaxChainDepth);
   std::string named_by_user = options.parent;
   std::shared_ptr<Node> child = top;
@@ -105,6 +105,7 @@ void open_parents(const std::shared_ptr<Node>& top, const std::shared_ptr<Storag
     if (depth >= max_depth) {
       throw Error(Errc::limit, "the chain of parents has more than " + std::to_string(max_depth) + " layers").in(top->path());
     }
+    host.snapshot = {{}, link->snapshot};
     Layer layer{open_parent_file(child->path(), *link, named_by_user, host), link->format, host};
     named_by_user.clear();
     host.how.access = Access::read_only;
@@ -137,7 +138,7 @@ std::string beside(const std::string& path, const std::string& name) {
 }
 
 std::shared_ptr<Node> open_file(const std::string& path, const OpenOptions& options, Access parent_access) {
-  Host host{&file_system_of(options.file_system), options.references, {}, &random_of(options.random), options.snapshot};
+  Host host{&file_system_of(options.file_system), options.references, {}, &random_of(options.random), {options.snapshot, {}}};
   host.how.access = options.access;
   host.how.lock = !options.ignore_locks;
   host.how.durable = options.durable;
@@ -147,16 +148,25 @@ std::shared_ptr<Node> open_file(const std::string& path, const OpenOptions& opti
   return open_chain({host.file_system->open(path, host.how), options.format, host}, options, parent_access);
 }
 
-std::shared_ptr<Node> open_parent_of_new(const std::string& path, const FormatDriver& driver, const CreateOptions& options,
-                                         Warnings& warnings) {
+/// How the parent of an image to be is opened.
+OpenOptions parent_options(const FormatDriver& driver, const CreateOptions& options) {
   OpenOptions how;
+  how.format = options.parent_format.empty() ? std::string(driver.info().name) : options.parent_format;
+  how.snapshot = options.parent_snapshot;
+  how.durable = options.durable;
   how.references = options.references;
   how.limits = options.limits;
   how.file_system = options.file_system;
+  how.random = options.random;
   how.warn = options.warn;
+  return how;
+}
+
+std::shared_ptr<Node> open_parent_of_new(const std::string& path, const FormatDriver& driver, const CreateOptions& options,
+                                         Warnings& warnings) {
   const std::string warning = parent_name_warning(options.parent);
   if (!warning.empty()) warnings.add(warning);
-  return open_new_parent(path, driver, options.parent, options.parent_format, how);
+  return open_new_parent(path, driver, options.parent, options.parent_format, parent_options(driver, options));
 }
 
 }  // namespace
@@ -183,7 +193,6 @@ std::shared_ptr<Node> open_new_parent(const std::string& child, const FormatDriv
   how.format = format.empty() ? std::string(driver.info().name) : format;
   how.parent.clear();
   how.ignore_parent = false;
-  how.snapshot.clear();
   try {
     return open_node(beside(child, name), how);
   } catch (Error& error) {
@@ -194,9 +203,36 @@ std::shared_ptr<Node> open_new_parent(const std::string& child, const FormatDriv
 }
 
 std::shared_ptr<Node> open_node(std::shared_ptr<Storage> storage, const OpenOptions& options) {
-  Host host{&file_system_of(options.file_system), References::none, {}, &random_of(options.random), options.snapshot};
+  Host host{&file_system_of(options.file_system), References::none, {}, &random_of(options.random), {options.snapshot, {}}};
   host.how.access = options.access;
   return open_chain({std::move(storage), options.format, host}, options);
+}
+
+void hold_parent(const std::string& path, const FormatDriver& driver, const CreateOptions& options) {
+  const std::string& snapshot = options.parent_snapshot;
+  if (snapshot.empty()) return;
+  if (options.parent.empty()) throw Error(Errc::invalid_argument, "a snapshot of a parent is named, but no parent").in(path);
+  if (!driver.info().can.snapshots) {
+    throw Error(Errc::unsupported, "an image of format " + std::string(driver.info().name) + " can't lie over a snapshot")
+        .in(path)
+        .hint("use a format that has snapshots, or leave the snapshot out");
+  }
+  OpenOptions how = parent_options(driver, options);
+  const std::string parent = beside(path, options.parent);
+  how.ignore_parent = true;
+  if (open_node(parent, how)->snapshot_is_held(snapshot)) return;
+  how.ignore_parent = false;
+  how.access = Access::read_write;
+  how.warn = {};  // it has told
+  try {
+    const std::shared_ptr<Node> node = open_node(parent, how);
+    node->change_snapshots("hold a snapshot", [&](Snapshots& all) { all.hold(snapshot); });
+    node->close();
+  } catch (const Error& error) {
+    if (options.warn)
+      options.warn("the snapshot '" + snapshot + "' of " + options.parent + " can't be marked as held (" + error.message() +
+                   "): nothing there keeps it from being deleted");
+  }
 }
 
 std::shared_ptr<Node> create_node(const std::string& path, const FormatDriver& driver, std::optional<uint64_t> size,

@@ -31,6 +31,10 @@ std::string parent_name_warning(const std::string& name);
 std::shared_ptr<Node> create_node(const std::string& path, const FormatDriver& driver, std::optional<uint64_t> size,
                                   const CreateOptions& options, std::shared_ptr<Storage> pipe = nullptr);
 
+/// Of a child to be whose parent is a snapshot: marks that as held, so that a child never has a name before its parent is safe. To be
+/// called before anything else opens the parent. Where the parent can't be written to, a warning says so.
+void hold_parent(const std::string& path, const FormatDriver& driver, const CreateOptions& options);
+
 }  // namespace varve
 
 #endif

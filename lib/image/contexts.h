@@ -39,7 +39,7 @@ struct Host {
   References references = References::inside;
   FileOpen how;
   RandomSource* random = nullptr;
-  std::string snapshot = {};  ///< of the topmost layer
+  SnapshotChoice snapshot = {};  ///< of the layer that is opened
 };
 
 class ImageOpenContext final : public OpenContext {
@@ -52,7 +52,7 @@ class ImageOpenContext final : public OpenContext {
   RandomSource& random() override { return *host_.random; }
   const std::shared_ptr<Storage>& file() const override { return file_; }
   bool writable() const override { return host_.how.access == Access::read_write; }
-  const std::string& snapshot() const override { return host_.snapshot; }
+  const SnapshotChoice& snapshot() const override { return host_.snapshot; }
   std::shared_ptr<Storage> open_reference(const std::string& name, bool device) override;
 
   /// Becomes true when a flush of any of the image's files fails.

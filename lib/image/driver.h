@@ -25,6 +25,7 @@
 namespace varve {
 
 class FormatImage;
+class Attachments;   // image/attachments.h
 class Snapshots;     // image/snapshots.h
 class RandomSource;  // base/random.h
 
@@ -40,12 +41,20 @@ class DriverContext {
   virtual RandomSource& random() = 0;  ///< outlives the image
 };
 
+/// Which snapshot is meant; at most one of the two is set.
+struct SnapshotChoice {
+  std::string name;
+  std::string uuid;  ///< as a child knows it, whatever its name is now
+
+  bool is_any() const { return !name.empty() || !uuid.empty(); }
+};
+
 class OpenContext : public DriverContext {
  public:
   virtual const std::shared_ptr<Storage>& file() const = 0;
   virtual bool writable() const = 0;
-  /// The snapshot to be read instead of the disk as it is now; empty: none. Only formats that have snapshots are asked for one.
-  virtual const std::string& snapshot() const = 0;
+  /// The snapshot to be read instead of the disk as it is now. Only formats that have snapshots are asked for one.
+  virtual const SnapshotChoice& snapshot() const = 0;
   /// A file that the image names. The reference policy decides (Errc::permission), locks are taken as for the image itself.
   /// `device`: the format says that this name is a block device, which only References::any allows.
   virtual std::shared_ptr<Storage> open_reference(const std::string& name, bool device = false) = 0;
@@ -125,6 +134,7 @@ struct ParentLink {
   std::vector<std::string> names;  ///< tried in this order under the reference policy
   std::string format;
   std::vector<std::string> identities;  ///< any of these is the right parent; empty: nothing to compare
+  std::string snapshot = {};            ///< SnapshotChoice::uuid of the parent's snapshot that is meant; empty: its disk as it is
 };
 
 /// One layer of a disk. read_at, write_at, zero, discard, extent_at and flush may be called from many threads at once.
@@ -176,6 +186,8 @@ class FormatImage {
   virtual std::string announce_change() { return identity(); }
   /// nullptr: the format has none.
   virtual Snapshots* snapshots() { return nullptr; }
+  /// nullptr: the format has none.
+  virtual Attachments* attachments() { return nullptr; }
   /// The storage in which every byte of the disk lies at its own offset; nullptr if there is none such.
   virtual Storage* flat_storage() { return nullptr; }
 

@@ -1,6 +1,7 @@
 // The public Image: a handle on a node.
 #include "varve/image.h"
 
+#include "image/attachments.h"
 #include "image/chain.h"
 #include "image/registry.h"
 #include "image/snapshots.h"
@@ -17,7 +18,9 @@ Image Image::open(const std::string& path, const OpenOptions& options) { return 
 Image Image::open(std::shared_ptr<Storage> storage, const OpenOptions& options) { return Image(open_node(std::move(storage), options)); }
 
 Image Image::create(const std::string& path, std::string_view format, std::optional<uint64_t> size, const CreateOptions& options) {
-  return Image(create_node(path, driver_named(format), size, options));
+  const FormatDriver& driver = driver_named(format);
+  hold_parent(path, driver, options);
+  return Image(create_node(path, driver, size, options));
 }
 
 uint64_t Image::size() const { return node_->size(); }
@@ -42,14 +45,28 @@ std::vector<SnapshotInfo> Image::snapshots() { return node_->snapshots(); }
 void Image::create_snapshot(const std::string& name, uint64_t time) {
   node_->change_snapshots("create a snapshot", [&](Snapshots& all) { all.create(name, time); });
 }
-void Image::delete_snapshot(const std::string& name) {
-  node_->change_snapshots("delete a snapshot", [&](Snapshots& all) { all.remove(name); });
+void Image::delete_snapshot(const std::string& name, bool held_too) {
+  node_->change_snapshots("delete a snapshot", [&](Snapshots& all) { all.remove(name, held_too); });
 }
 void Image::revert_to_snapshot(const std::string& name) {
   node_->change_snapshots("revert to a snapshot", [&](Snapshots& all) { all.revert(name); });
 }
 void Image::rename_snapshot(const std::string& name, const std::string& new_name) {
   node_->change_snapshots("rename a snapshot", [&](Snapshots& all) { all.rename(name, new_name); });
+}
+void Image::hold_snapshot(const std::string& name) {
+  node_->change_snapshots("hold a snapshot", [&](Snapshots& all) { all.hold(name); });
+}
+void Image::diff_snapshots(const std::string& from, const std::string& to, const std::function<void(const Extent&)>& visit) {
+  node_->diff_snapshots(from, to, visit);
+}
+std::vector<AttachmentInfo> Image::attachments() { return node_->attachments(); }
+void Image::read_attachment(const AttachmentKey& key, uint64_t offset, MutableBytes out) { node_->read_attachment(key, offset, out); }
+void Image::put_attachment(const AttachmentKey& key, uint64_t time, const AttachmentSource& source, bool replace) {
+  node_->change_attachments("attach", [&](Attachments& all) { all.put(key, time, source, replace); });
+}
+void Image::delete_attachment(const AttachmentKey& key) {
+  node_->change_attachments("delete an attachment", [&](Attachments& all) { all.remove(key); });
 }
 CheckReport Image::check(const CheckOptions& options) { return node_->check(options); }
 void Image::close() { node_->close(); }

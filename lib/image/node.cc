@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/checked_math.h"
+#include "image/attachments.h"
 #include "image/snapshots.h"
 
 namespace varve {
@@ -275,11 +276,45 @@ std::vector<SnapshotInfo> Node::snapshots() {
   return named([&] { return require_snapshots("list snapshots").list(); });
 }
 
+bool Node::snapshot_is_held(const std::string& name) {
+  return named([&] { return require_snapshots("look at a snapshot").held(name); });
+}
+
+void Node::diff_snapshots(const std::string& from, const std::string& to, const std::function<void(const Extent&)>& visit) {
+  named([&] { require_snapshots("compare snapshots").diff(from, to, visit); });
+}
+
 void Node::change_snapshots(const char* operation, const std::function<void(Snapshots&)>& change) {
   Snapshots& all = require_snapshots(operation);
   require_whole_chain(operation);
+  change_catalog([&] { change(all); });
+}
+
+Attachments& Node::require_attachments(const char* operation) {
+  if (Attachments* all = image_->attachments()) return *all;
+  throw Error(Errc::unsupported, "format " + std::string(identity_.driver->info().name) + " has no attachments")
+      .in(identity_.path)
+      .during(operation)
+      .hint("convert the image to a format that has");
+}
+
+std::vector<AttachmentInfo> Node::attachments() {
+  return named([&] { return require_attachments("list attachments").list(); });
+}
+
+void Node::read_attachment(const AttachmentKey& key, uint64_t offset, MutableBytes out) {
+  named([&] { require_attachments("read an attachment").read(key, offset, out); });
+}
+
+void Node::change_attachments(const char* operation, const std::function<void(Attachments&)>& change) {
+  Attachments& all = require_attachments(operation);
+  require_whole_chain(operation);
+  change_catalog([&] { change(all); });
+}
+
+void Node::change_catalog(const std::function<void()>& change) {
   try {
-    named([&] { change(all); });
+    named(change);
   } catch (const Error& error) {
     if (error.code() != Errc::not_found && error.code() != Errc::exists && error.code() != Errc::invalid_argument)
       identity_.flush_failed->store(true, std::memory_order_release);

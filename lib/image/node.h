@@ -68,6 +68,11 @@ class Node {
   std::string announce_change();
   CheckReport check(const CheckOptions& options);
   std::vector<SnapshotInfo> snapshots();
+  std::vector<AttachmentInfo> attachments();
+  void read_attachment(const AttachmentKey& key, uint64_t offset, MutableBytes out);
+  void change_attachments(const char* operation, const std::function<void(Attachments&)>& change);
+  bool snapshot_is_held(const std::string& name);
+  void diff_snapshots(const std::string& from, const std::string& to, const std::function<void(const Extent&)>& visit);
   /// After a failure nothing is written any more, unless it was the name that could not be.
   void change_snapshots(const char* operation, const std::function<void(Snapshots&)>& change);
   void close();
@@ -82,6 +87,8 @@ class Node {
   void require_writable(const char* operation) const;
   void require_whole_chain(const char* operation) const;
   Snapshots& require_snapshots(const char* operation);
+  Attachments& require_attachments(const char* operation);
+  void change_catalog(const std::function<void()>& change);
   void zero_by_writing(uint64_t offset, uint64_t length);
   void write_zeros(uint64_t offset, uint64_t length);
   Extent chain_extent(uint64_t offset, uint64_t limit);

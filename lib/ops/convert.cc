@@ -10,6 +10,7 @@
 #include "image/registry.h"
 #include "io/fd_stream.h"
 #include "ops/copy.h"
+#include "ops/copy_changes.h"
 #include "ops/output_limit.h"
 #include "varve/ops.h"
 
@@ -162,9 +163,21 @@ Image create_target(const std::string& path, const std::string& format, uint64_t
   return Image(create_node(path == kStream ? "<stdout>" : path, driver, size, how, std::move(pipe)));
 }
 
+/// What has changed since a snapshot makes sense over that snapshot only.
+void require_parent_is_source(Source& source, Image& target, const ConvertOptions& options) {
+  const std::vector<ImageInfo> layers = target.chain();
+  FileSystem& files = file_system_of(options.open.file_system);
+  const auto id_of = [&](const ImageInfo& layer) { return files.open(layer.files.front(), {.lock = false})->id(); };
+  if (layers.size() > 1 && source.image && id_of(layers[1]) == id_of(source.image->info())) return;
+  throw Error(Errc::invalid_argument, "the parent of what changed since a snapshot must be the image that has it")
+      .in(options.create.parent);
+}
+
 CopyReport copy_into(Source& source, Image target, const ConvertOptions& options) {
   try {
-    const CopyReport report = ops::copy(*source.copied, source.as_image(), target, options.copy);
+    if (!options.since.empty()) require_parent_is_source(source, target, options);
+    const CopyReport report = options.since.empty() ? ops::copy(*source.copied, source.as_image(), target, options.copy)
+                                                    : ops::copy_changes(*source.image, options.since, target, options.copy);
     if (options.copy.cancel != nullptr) options.copy.cancel->check();
     target.close();
     return report;
@@ -179,6 +192,9 @@ CopyReport copy_into(Source& source, Image target, const ConvertOptions& options
 CopyReport convert(const std::string& source_path, const std::string& target_path, const ConvertOptions& given) {
   ConvertOptions options = given;
   const std::string format = target_format(target_path, options);
+  if (!options.since.empty()) options.create.parent_snapshot = options.since;
+  // Before the source is opened, which may be the parent.
+  if (!options.into_existing && target_path != kStream) hold_parent(target_path, driver_named(format), options.create);
   Source source = open_source(source_path, options);
   refuse_same_file(source, target_path, options);
   if (source.size() > options.create.limits.virtual_size)

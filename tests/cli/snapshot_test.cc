@@ -1,5 +1,6 @@
-// snapshot: create, list, delete, revert, rename, and reading one with -l.
+// snapshot: create, list, delete, revert, rename, diff, export, and reading one with -l; children over one.
 #include "cli.h"
+#include "varve/image.h"
 
 using namespace varve::test;  // NOLINT
 
@@ -80,6 +81,131 @@ TEST_CASE("snapshot says in one line what is wrong") {
   const RunResult without = tool({"snapshot", "list", dir / "a.raw"});
   CHECK(without.exit_code == 1);
   CHECK(contains(without.err, "format raw has no snapshots"));
+}
+
+TEST_CASE("info shows the snapshots as a tree") {
+  const TempDir dir;
+  fill(dir, "first");
+  CHECK(snapshot(dir, {"create", "one"}).exit_code == 0);
+  CHECK(snapshot(dir, {"create", "two"}).exit_code == 0);
+  const RunResult text = tool({"info", dir / "d.varve"});
+  CHECK(contains(text.out, "\n  one  20"));
+  CHECK(contains(text.out, "\n    two  20"));
+  CHECK(contains(text.out, " its own"));
+  const Json json = json_of(tool({"info", "--json", dir / "d.varve"}));
+  REQUIRE(json["snapshots"].size() == 2);
+  CHECK(json["snapshots"] == json_of(tool({"snapshot", "list", "--json", dir / "d.varve"}))["snapshots"]);
+  CHECK(json_of(tool({"info", "--chain", "--json", dir / "d.varve"}))["layers"][0]["snapshots"].size() == 2);
+  CHECK_FALSE(json_of(tool({"info", "--json", dir / "a.raw"})).contains("snapshots"));
+}
+
+TEST_CASE("diff lists where two snapshots, or one and the disk, differ") {
+  const TempDir dir;
+  fill(dir, "first");
+  CHECK(snapshot(dir, {"create", "one"}).exit_code == 0);
+  CHECK(tool({"snapshot", "diff", dir / "d.varve", "one"}).out.find('\n') ==
+        tool({"snapshot", "diff", dir / "d.varve", "one"}).out.size() - 1);
+  fill(dir, std::string(70000, 'x'));
+  CHECK(snapshot(dir, {"create", "two"}).exit_code == 0);
+  fill(dir, "");
+  const RunResult text = tool({"snapshot", "diff", dir / "d.varve", "one", "two"});
+  CHECK(text.exit_code == 0);
+  CHECK(contains(text.out, "                   0              131072  data\n"));
+  const Json json = json_of(tool({"snapshot", "diff", "--json", dir / "d.varve", "two"}));
+  CHECK(json["from"] == "two");
+  CHECK(json["to"] == nullptr);
+  CHECK(json["virtual_size"] == 1 << 20);
+  CHECK(json["changed_bytes"] == 131072);
+  REQUIRE(json["ranges"].size() == 1);
+  CHECK(json["ranges"][0]["offset"] == 0);
+  CHECK(json["ranges"][0]["length"] == 131072);
+  CHECK(json["ranges"][0]["kind"] != "data");
+  CHECK(json_of(tool({"snapshot", "diff", "--json", dir / "d.varve", "two", "two"}))["ranges"].empty());
+  const RunResult missing = tool({"snapshot", "diff", dir / "d.varve", "none"});
+  CHECK(missing.exit_code == 1);
+  CHECK(is_one_line_error(tool({"snapshot", "diff", dir / "d.varve", "one", "none"})));
+  CHECK(tool({"snapshot", "diff", dir / "d.varve"}).exit_code == 64);
+  CHECK(tool({"snapshot", "diff", "--force", dir / "d.varve", "one"}).exit_code == 64);
+  CHECK(tool({"compare", "-l", "one", "--snapshot-b", "two", dir / "d.varve", dir / "d.varve"}).exit_code == 1);
+  CHECK(tool({"compare", "-l", "two", "--snapshot-b", "two", dir / "d.varve", dir / "d.varve"}).exit_code == 0);
+  CHECK(tool({"compare", "-l", "two", dir / "d.varve", dir / "a.raw"}).exit_code == 1);
+  CHECK(tool({"compare", dir / "d.varve", dir / "a.raw"}).exit_code == 0);
+  CHECK(contains(tool({"map", "-l", "two", dir / "d.varve"}).out, "data"));
+}
+
+TEST_CASE("export writes a snapshot, or what changed since another one, into a file of its own") {
+  const TempDir dir;
+  fill(dir, "first");
+  CHECK(snapshot(dir, {"create", "one"}).exit_code == 0);
+  fill(dir, noise(300000));
+  CHECK(snapshot(dir, {"create", "two"}).exit_code == 0);
+  fill(dir, "third");
+  const Json whole = json_of(tool({"snapshot", "export", "--json", dir / "d.varve", "one", dir / "one.raw"}));
+  CHECK(whole["since"] == nullptr);
+  CHECK(whole["virtual_size"] == 1 << 20);
+  CHECK(read_file(dir / "one.raw").substr(0, 5) == "first");
+  CHECK(tool({"snapshot", "export", dir / "d.varve", "one", dir / "one.raw"}).exit_code == 1);
+  CHECK(tool({"snapshot", "export", "--force", dir / "d.varve", "two", dir / "one.raw"}).exit_code == 0);
+
+  // Below the image's directory, and named from another one.
+  const RunResult made =
+      varve_sh(R"(cd "$1" && mkdir sub && "$V" snapshot export --json --since one d.varve two sub/two.varve)", {dir.path()});
+  INFO(made.err);
+  CHECK(made.exit_code == 0);
+  CHECK(json_of(made)["since"] == "one");
+  CHECK(json_of(tool({"info", "--json", dir / "sub/two.varve"}))["parent"]["name"] == "../d.varve");
+  CHECK(tool({"compare", "--references=any", "--snapshot-b", "two", dir / "sub/two.varve", dir / "d.varve"}).exit_code == 0);
+  CHECK(tool({"snapshot", "export", "--since", "two", dir / "d.varve", "one", dir / "back.varve"}).exit_code == 0);
+  CHECK(tool({"compare", "--snapshot-b", "one", dir / "back.varve", dir / "d.varve"}).exit_code == 0);
+  const RunResult vmdk = tool({"snapshot", "export", "--since", "one", dir / "d.varve", "two", dir / "x.vmdk"});
+  CHECK(vmdk.exit_code == 1);
+  CHECK(contains(vmdk.err, "can't lie over a snapshot"));
+  CHECK(tool({"snapshot", "export", "--since", "none", dir / "d.varve", "two", dir / "x.varve"}).exit_code == 1);
+  CHECK_FALSE(exists(dir / "x.varve"));
+  CHECK_FALSE(exists(dir / "x.vmdk"));
+}
+
+TEST_CASE("a child over PARENT@SNAPSHOT holds the snapshot; a file of that whole name comes first") {
+  const TempDir dir;
+  fill(dir, "first");
+  CHECK(snapshot(dir, {"create", "gold@1"}).exit_code == 0);
+  fill(dir, "later");
+  CHECK(tool({"create", "-b", "d.varve@gold@1", dir / "child.varve"}).exit_code == 0);
+  CHECK(tool({"compare", "--snapshot-b", "gold@1", dir / "child.varve", dir / "d.varve"}).exit_code == 0);
+  CHECK(contains(tool({"snapshot", "list", dir / "d.varve"}).out, ", held"));
+  CHECK(json_of(tool({"snapshot", "list", "--json", dir / "d.varve"}))["snapshots"][0]["held"] == true);
+  CHECK(snapshot(dir, {"rename", "gold@1", "gold"}).exit_code == 0);
+  CHECK(tool({"convert", "-b", "d.varve@gold", dir / "a.raw", dir / "delta.varve"}).exit_code == 0);
+  CHECK(tool({"compare", dir / "delta.varve", dir / "a.raw"}).exit_code == 0);
+  // Source and parent are the same file.
+  CHECK(tool({"convert", "-l", "gold", "-b", "d.varve@gold", dir / "d.varve", dir / "same.varve"}).exit_code == 0);
+
+  const RunResult refused = snapshot(dir, {"delete", "gold"});
+  CHECK(refused.exit_code == 1);
+  CHECK(is_one_line_error(refused));
+  CHECK(contains(refused.err, "is held"));
+  CHECK(snapshot(dir, {"delete", "--force", "gold"}).exit_code == 0);
+  const RunResult orphan = tool({"map", dir / "child.varve"});
+  CHECK(orphan.exit_code == 1);
+  CHECK(is_one_line_error(orphan));
+
+  CHECK(tool({"create", dir / "d.varve@gold", "1M", "-f", "varve"}).exit_code == 0);
+  CHECK(tool({"create", "-b", "d.varve@gold", dir / "other.varve"}).exit_code == 0);
+  CHECK(json_of(tool({"info", "--json", dir / "other.varve"}))["parent"]["name"] == "d.varve@gold");
+  const RunResult neither = tool({"create", "-b", "e.varve@gold", dir / "x.varve"});
+  CHECK(neither.exit_code == 1);
+  CHECK(contains(neither.err, "e.varve@gold"));
+}
+
+TEST_CASE("a parent that can't be written to gives a child and a warning") {
+  const TempDir dir;
+  fill(dir, "first");
+  CHECK(snapshot(dir, {"create", "one"}).exit_code == 0);
+  const varve::Image reader = varve::Image::open(dir / "d.varve");
+  const RunResult made = tool({"create", "-b", "d.varve@one", dir / "child.varve"});
+  CHECK(made.exit_code == 0);
+  CHECK(contains(made.err, "can't be marked as held"));
+  CHECK(tool({"compare", "--snapshot-b", "one", dir / "child.varve", dir / "d.varve"}).exit_code == 0);
 }
 
 }  // namespace

@@ -199,6 +199,22 @@ def info_tells_sizes_generation_and_parents(bench):
     assert result.returncode == 1 and result.stderr.count("\n") == 1 and "parent" in result.stderr, result.stderr
 
 
+def attachments_and_a_parent_s_snapshot_are_named_as_the_specification_says(bench):
+    contents = bench.mixture(100 * KIB)
+    bench.make("cluster_size=4K,compression=zstd", contents)
+    bench.done("snapshot", "create", "-f", "varve", bench.image, "gold")
+    bench.done("attachment", "put", "-f", "varve", "-l", "gold", bench.image, "memory", bench.raw)
+    bench.done("attachment", "put", "-f", "varve", bench.image, "note", __file__)
+    child = bench.directory / "child.varve"
+    bench.done("create", "--force", "-b", f"{bench.image}@gold", "-F", "varve", child)
+    parent = varve_reader.Image(bench.image)
+    gold = next(iter(parent.snapshots.values()))
+    assert gold.held and sorted(parent.attachments.values()) == [(0, "note"), (gold.id, "memory")], parent.attachments
+    told = [reference.identity for reference in varve_reader.Image(child).parents.values()]
+    assert told == [f"snapshot {gold.uuid} root {gold.object.root.tag.hex()}"], told
+    same(bench.by_reader(snapshot="gold"), bytes(contents), "the snapshot, by the reader")
+
+
 def the_program_dumps_without_any_library_and_says_in_a_line_what_is_wrong(bench):
     contents = bench.mixture(100 * KIB)
     bench.make("cluster_size=16K,compression=zlib", contents)
@@ -285,6 +301,7 @@ def sealed_changes_are_judged_alike(bench):
 
 CASES = [the_tags_own_implementation_agrees_with_xxhsum, every_configuration_reads_as_the_library_reads_it,
          tall_trees_of_sparse_disks_read_alike, what_was_flushed_and_never_closed_reads_alike, info_tells_sizes_generation_and_parents,
+         attachments_and_a_parent_s_snapshot_are_named_as_the_specification_says,
          the_program_dumps_without_any_library_and_says_in_a_line_what_is_wrong, snapshots_read_alike,
          a_changed_byte_of_a_closed_image_never_gives_wrong_bytes, a_changed_byte_of_an_open_image_gives_a_flushed_state_or_none,
          sealed_changes_are_judged_alike]

@@ -148,7 +148,7 @@ class Image:
         self.superblock, self.one_superblock = newest_superblock(slots, self.header, self.file_size)
         require(self.file_size >= self.superblock.end, "the file was cut short")
         self.head = parse_object(self.superblock.head, self.header)
-        self.snapshots, self.parents = {}, {}
+        self.snapshots, self.parents, self.attachments = {}, {}, {}
         self.load_catalog(parse_object(self.superblock.catalog, self.header))
         self.check_snapshots()
         for thing in [self.head] + [snapshot.object for snapshot in self.snapshots.values()]:
@@ -251,9 +251,12 @@ class Image:
             require(its_id and its_id not in self.parents, "parent reference: id")
             self.parents[its_id] = Parent(its_id, *[payload.text(length) for length in lengths])
         else:
-            _, _, _, name_length, reserved = payload.unpack("QQQII")
-            require(reserved == 0, "attachment: reserved bytes")
-            payload.text(name_length)
+            its_id, snapshot, _, name_length, reserved = payload.unpack("QQQII")
+            require(reserved == 0 and 1 <= name_length <= 1024, "attachment: reserved bytes or length of the name")
+            require(its_id and its_id not in self.attachments and objects[0].parent == 0, "attachment: id or parent")
+            name = (snapshot, payload.text(name_length))
+            require(name not in self.attachments.values(), "attachment: name")
+            self.attachments[its_id] = name
         require(payload.at_end(), "catalog: bytes behind a payload")
 
     def check_snapshots(self):

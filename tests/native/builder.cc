@@ -193,6 +193,16 @@ CatalogRecordSpec snapshot_record(const SnapshotSpec& spec) {
   return {1, 3, {spec.object}, p};
 }
 
+CatalogRecordSpec attachment_record(const AttachmentSpec& spec) {
+  Bytes p(32);
+  put(p, 0, spec.id, 8);
+  put(p, 8, spec.snapshot, 8);
+  put(p, 16, spec.time, 8);
+  put(p, 24, spec.name.size(), 4);
+  for (const char c : spec.name) p.push_back(static_cast<std::byte>(c));
+  return {3, 0, {spec.object}, p};
+}
+
 CatalogRecordSpec parent_record(uint32_t id, const std::string& format, const std::string& path, const std::string& identity) {
   Bytes p(16);
   put(p, 0, id, 4);

@@ -112,6 +112,12 @@ struct SnapshotSpec {
   Bytes object = object_bytes(0, 0, kAbsent);
 };
 CatalogRecordSpec snapshot_record(const SnapshotSpec& spec);
+struct AttachmentSpec {
+  uint64_t id = 1, snapshot = 0, time = 0;
+  std::string name = "note";
+  Bytes object = object_bytes(10, 0, kAbsent);
+};
+CatalogRecordSpec attachment_record(const AttachmentSpec& spec);
 CatalogRecordSpec parent_record(uint32_t id, const std::string& format, const std::string& path, const std::string& identity);
 
 }  // namespace varve::test

@@ -39,10 +39,8 @@ TEST_CASE("section 7: a catalog lies as the specification says, byte by byte") {
   one.object = object_bytes(4000, 0, pointer_bytes(zero(7)), 9);
   SnapshotSpec hidden = snapshot(5, 3, 8, "");
   hidden.flags = 1;
-  const Bytes bytes = catalog_bytes({snapshot_record(one),
-                                     snapshot_record(hidden),
-                                     parent_record(9, "varve", "base.varve", "image x"),
-                                     {3, 0, {object_bytes(10, 0, kAbsent)}, Bytes(45, std::byte{1})}});
+  const Bytes bytes = catalog_bytes({snapshot_record(one), snapshot_record(hidden), parent_record(9, "varve", "base.varve", "image x"),
+                                     attachment_record({4, 3, 99, "memory", object_bytes(10, 0, kAbsent)})});
   CHECK(bytes.size() % 8 == 0);
   const Catalog catalog = parse(bytes, 5);
   REQUIRE(catalog.snapshots.size() == 2);
@@ -68,7 +66,12 @@ TEST_CASE("section 7: a catalog lies as the specification says, byte by byte") {
   CHECK(catalog.parent(9)->format == "varve");
   CHECK(catalog.parent(9)->path == "base.varve");
   CHECK(catalog.parent(9)->identity == "image x");
-  CHECK(catalog.others.size() == 1);
+  REQUIRE(catalog.others.size() == 1);
+  const native::Attachment a = native::parse_attachment(catalog.others.front());
+  CHECK(a.id == 4);
+  CHECK(a.snapshot == 3);
+  CHECK(a.time == 99);
+  CHECK(a.name == "memory");
   CHECK(catalog.may_be_written());
   CHECK(native::encode(catalog, 4096) == bytes);
   CHECK(native::encode(Catalog(), 4096).empty());
@@ -194,6 +197,38 @@ TEST_CASE("section 7: names, ids and parents of snapshots") {
   judged({young}, true);
   young.object = object_bytes(10, 0, pointer_bytes(zero(6)));  // born after the snapshot
   judged({young}, false);
+}
+
+TEST_CASE("section 7: attachments") {
+  const auto judged = [](const std::vector<CatalogRecordSpec>& records, bool good) {
+    if (good)
+      CHECK_NOTHROW(parse(catalog_bytes(records)));
+    else
+      CHECK_ERRC(parse(catalog_bytes(records)), Errc::corrupt);
+  };
+  const auto one = [](uint64_t id, uint64_t snapshot, const std::string& name) { return attachment_record({id, snapshot, 0, name}); };
+  judged({one(1, 0, "a"), one(2, 0, "b"), one(3, 7, "a")}, true);  // a snapshot that is gone leaves them behind
+  judged({one(0, 0, "a")}, false);
+  judged({one(1, 0, "a"), one(1, 0, "b")}, false);
+  judged({one(1, 0, "a"), one(2, 0, "a")}, false);
+  judged({one(1, 7, "a"), one(2, 7, "a")}, false);
+  judged({one(1, 0, "")}, false);
+  judged({one(1, 0, "\xff")}, false);
+  judged({one(1, 0, std::string(1024, 'x'))}, true);
+  judged({one(1, 0, std::string(1025, 'x'))}, false);
+  judged({attachment_record({1, 0, 0, "a", object_bytes(10, 0, kAbsent, 1)}), parent_record(1, "raw", "a", "")}, false);
+  for (const size_t size : {0, 1, 31, 32, 35, 37}) {
+    CatalogRecordSpec record = one(1, 0, "note");
+    record.payload.resize(size);
+    judged({record}, false);
+  }
+  for (const unsigned at : {24, 28}) {
+    for (const uint64_t value : {uint64_t{5}, uint64_t{UINT32_MAX}}) {
+      CatalogRecordSpec record = one(1, 0, "note");
+      put(record.payload, at, value, 4);
+      judged({record}, false);
+    }
+  }
 }
 
 TEST_CASE("section 7: parent references") {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "native/catalog.h"
 #include "native/extents.h"
 #include "native/journal.h"
 #include "native/object.h"
@@ -106,6 +107,42 @@ TEST_CASE("varve: a tree that leads to the same nodes again and again is checked
   CHECK_THROWS_AS(image.discard(0, image.size()), Error);
   Bytes seen(512);
   CHECK_NOTHROW(image.read_at(2 * kMiB, seen));
+}
+
+TEST_CASE("varve: snapshots of such a tree are listed, compared and deleted in no time") {
+  Forged forged;
+  tangle(forged);
+  native::Superblock& s = forged.next;
+  native::Catalog catalog;
+  native::Snapshot snapshot;
+  snapshot.id = 1;
+  snapshot.generation = s.generation;
+  snapshot.name = "s";
+  snapshot.object = s.head;
+  catalog.snapshots = {snapshot};
+  const Bytes bytes = native::encode(catalog, forged.header.unit);
+  Bytes cluster = bytes;
+  cluster.resize(4096);
+  s.catalog = {};
+  s.catalog.size = bytes.size();
+  s.catalog.root.kind = native::Kind::data;
+  s.catalog.root.birth = s.generation;
+  s.catalog.root.offset = s.end;
+  s.catalog.root.length = cluster.size();
+  s.catalog.root.tag = native::tag_of(cluster);
+  forged.file->write_at(s.end, cluster);
+  s.end += cluster.size();
+  s.head.root = {};
+  s.head_parent = s.last_snapshot_id = 1;
+  forged.seal();
+  {
+    Image image = forged.disk.open(Access::read_only);
+    REQUIRE(image.snapshots().size() == 1);
+    CHECK_FALSE(image.snapshots().front().exclusive_bytes);
+    CHECK_ERRC(image.diff_snapshots("s", "", [](const Extent&) {}), Errc::corrupt);
+  }
+  Image image = forged.disk.open();
+  CHECK_THROWS_AS(image.delete_snapshot("s"), Error);
 }
 
 TEST_CASE("varve: a journal of more than 1 GiB is refused, whatever the file's size") {

@@ -1,132 +1,21 @@
 // Snapshots: a tree of states against a model, with everything that may come between.
-#include <map>
-#include <optional>
-
-#include "io/memory_file_system.h"
+#include "native/world.h"
 #include "support/image_kit.h"
 #include "support/pattern.h"
-#include "support/seeds.h"
 #include "support/test.h"
-#include "varve/image.h"
-#include "varve/ops.h"
 
 namespace varve::test {
 namespace {
 
-using Bytes = std::vector<std::byte>;
-constexpr const char* kPath = "dir/disk.varve";
-constexpr uint64_t kSize = 300 * 1024 + 512;
-
-/// An image in memory, and what it and each of its snapshots must hold.
-class World {
- public:
-  explicit World(const OptionMap& options) : disk_(kSize) {
-    create_image(files_, kPath, "varve", kSize, options);
-    open();
-  }
-
-  void open() { image_.emplace(Image::open(kPath, options(Access::read_write))); }
-  void close() {
-    image_->close();
-    image_.reset();
-  }
-  void reopen() {
-    close();
-    open();
-  }
-  Image& image() { return *image_; }
-  const std::map<std::string, Bytes>& kept() const { return kept_; }
-
-  void write(uint64_t offset, const Bytes& data) {
-    image_->write_at(offset, data);
-    std::copy(data.begin(), data.end(), disk_.begin() + static_cast<ptrdiff_t>(offset));
-  }
-  void zero(uint64_t offset, uint64_t length) {
-    image_->zero(offset, length);
-    std::fill_n(disk_.begin() + static_cast<ptrdiff_t>(offset), length, std::byte{0});
-  }
-  void resize(uint64_t size) {
-    image_->resize(size);
-    disk_.resize(size);
-  }
-  void create(const std::string& name) {
-    image_->create_snapshot(name, 1);
-    kept_[name] = disk_;
-  }
-  void remove(const std::string& name) {
-    image_->delete_snapshot(name);
-    kept_.erase(name);
-  }
-  void revert(const std::string& name) {
-    image_->revert_to_snapshot(name);
-    disk_ = kept_.at(name);
-  }
-
-  /// The disk, each snapshot (of the file as it is), and the check.
-  void expect_all() {
-    CHECK(contents(*image_) == disk_);
-    CHECK(damages(*image_) == "");
-    image_->flush();
-    for (const auto& one : kept_) {
-      OpenOptions how = options(Access::read_only);
-      how.snapshot = one.first;
-      Image shown = Image::open(kPath, how);
-      CHECK_MESSAGE(contents(shown) == one.second, "snapshot " << one.first);
-    }
-  }
-  Bytes file() { return files_.find(kPath)->contents(); }
-  uint64_t size() const { return disk_.size(); }
-
-  OpenOptions options(Access access) {
-    OpenOptions how;
-    how.access = access;
-    how.format = "varve";
-    how.file_system = &files_;
-    return how;
-  }
-
- private:
-  static Bytes contents(Image& image) {
-    Bytes all(image.size());
-    image.read_at(0, all);
-    return all;
-  }
-
-  MemoryFileSystem files_;
-  std::optional<Image> image_;
-  Bytes disk_;
-  std::map<std::string, Bytes> kept_;
-};
-
-const std::vector<OptionMap>& option_sets() {
-  static const std::vector<OptionMap> all = {{{"cluster_size", "4K"}, {"journal_size", "128K"}},
-                                             {{"cluster_size", "16K"}, {"compression", "zstd"}, {"journal_size", "64K"}},
-                                             {{"cluster_size", "4K"}, {"compression", "zlib:1"}, {"journal_size", "0"}},
-                                             {{"cluster_size", "64K"}, {"journal_size", "128K"}}};
-  return all;
-}
-
-void random_write(World& world, Rng& rng, uint64_t generation) {
-  const uint64_t offset = rng.below(world.size());
-  const uint64_t length = std::min(world.size() - offset, rng.between(1, rng.one_in(4) ? 60000 : 5000));
-  if (rng.one_in(5))
-    world.zero(offset, length);
-  else
-    world.write(offset, pattern(offset, generation, length));
-}
-
-std::string any_of(const World& world, Rng& rng) {
-  auto at = world.kept().begin();
-  std::advance(at, static_cast<ptrdiff_t>(rng.below(world.kept().size())));
-  return at->first;
-}
+constexpr const char* kPath = World::kPath;
+constexpr uint64_t kSize = World::kSize;
 
 void random_history(World& world, Rng& rng, int steps) {
   for (int step = 0; step < steps; ++step) {
     const uint64_t choice = rng.below(20);
     const auto generation = static_cast<uint64_t>(step) + 1;
     if (choice < 8) {
-      random_write(world, rng, generation);
+      world.random_change(rng, generation);
     } else if (choice < 10) {
       world.image().flush();
     } else if (choice < 13) {
@@ -136,13 +25,15 @@ void random_history(World& world, Rng& rng, int steps) {
     } else if (choice < 15) {
       world.reopen();
     } else if (!world.kept().empty()) {
-      const std::string name = any_of(world, rng);
+      const std::string name = world.any_of(rng);
       if (choice < 17)
         world.revert(name);
       else
         world.remove(name);
     }
     world.expect_all();
+    if (world.kept().empty()) continue;
+    world.expect_diff(world.image(), world.any_of(rng), rng.one_in(2) ? std::string() : world.any_of(rng));
   }
 }
 
@@ -151,7 +42,7 @@ TEST_CASE("random histories of writes, snapshots, reverts, branches and deletes:
   SHOW_SEED(rng);
   for (uint64_t round = 0; round < scaled(24); ++round) {
     INFO("round " << round);
-    World world(option_sets()[round % option_sets().size()]);
+    World world(world_options()[round % world_options().size()]);
     random_history(world, rng, 40);
     world.reopen();
     world.expect_all();
@@ -161,29 +52,29 @@ TEST_CASE("random histories of writes, snapshots, reverts, branches and deletes:
 TEST_CASE("space that deleted snapshots held is used again: a file does not grow with its history") {
   Rng rng("snapshot space");
   SHOW_SEED(rng);
-  for (const OptionMap& options : option_sets()) {
+  for (const OptionMap& options : world_options()) {
     World world(options);
     uint64_t early = 0;
     uint64_t late = 0;
     for (int round = 0; round < 12; ++round) {
       for (int i = 0; i < 12; ++i) {
-        random_write(world, rng, static_cast<uint64_t>(i));
+        world.random_change(rng, static_cast<uint64_t>(i));
         world.create("s" + std::to_string(i));
         if (i % 4 == 3) world.revert("s" + std::to_string(i - 2));
       }
-      while (!world.kept().empty()) world.remove(any_of(world, rng));
+      while (!world.kept().empty()) world.remove(world.any_of(rng));
       CHECK(world.image().snapshots().empty());
       world.reopen();
       world.expect_all();
       uint64_t& most = round < 4 ? early : late;
-      most = std::max<uint64_t>(most, world.file().size());
+      most = std::max<uint64_t>(most, world.files().find(kPath)->contents().size());
     }
     CHECK(late <= early * 3 / 2);
   }
 }
 
 TEST_CASE("a branch point stays while two are based on it, is nameless, and goes with the last but one") {
-  World world(option_sets()[0]);
+  World world(world_options()[0]);
   world.write(0, pattern(0, 1, 9000));
   world.create("base");
   world.write(4096, pattern(4096, 2, 9000));
@@ -224,7 +115,7 @@ TEST_CASE("exclusive bytes are what a delete frees") {
 }
 
 TEST_CASE("names: taken, unknown and impossible ones are refused, and the image goes on") {
-  World world(option_sets()[0]);
+  World world(world_options()[0]);
   world.create("a");
   CHECK_ERRC(world.image().create_snapshot("a", 1), Errc::exists);
   CHECK_ERRC(world.image().delete_snapshot("b"), Errc::not_found);

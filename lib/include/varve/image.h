@@ -11,6 +11,7 @@
 #include <variant>
 #include <vector>
 
+#include "varve/attachment.h"
 #include "varve/check.h"
 #include "varve/extent.h"
 #include "varve/format.h"
@@ -68,7 +69,10 @@ struct CreateOptions {
   /// reading, with a shared lock, until the new image is destroyed: on the user's word, whatever its name. A warning says if its name
   /// is one that References::inside will refuse.
   std::string parent;
-  std::string parent_format;                   ///< empty: the child's own; never probed
+  std::string parent_format;  ///< empty: the child's own; never probed
+  /// A snapshot of the parent: the child is made over what that holds, whatever becomes of the parent. It is marked as held there first;
+  /// where that can't be written a warning says so. Empty: the parent's disk as it is, which must not change afterwards.
+  std::string parent_snapshot;
   bool durable = true;                         ///< false: close() does not wait until the image is on the medium
   References references = References::inside;  ///< for the files that the parent names
   Limits limits;                               ///< of the new disk, and of each layer of its parents
@@ -167,12 +171,30 @@ class Image {
   /// Of the disk as it is, `time` nanoseconds after 1970-01-01 00:00 UTC. Throws exists if the name is taken, invalid_argument for one that
   /// is empty, longer than 1024 bytes or not UTF-8.
   void create_snapshot(const std::string& name, uint64_t time);
-  /// Throws not_found if there is no such snapshot; what others are based on stays as a branch point.
-  void delete_snapshot(const std::string& name);
+  /// Throws not_found if there is no such snapshot, invalid_argument if it is held and `held_too` is not given. What others are based on
+  /// stays as a branch point.
+  void delete_snapshot(const std::string& name, bool held_too = false);
   /// The disk becomes what the snapshot holds, its size too. What was written since the last snapshot is lost. Nothing else may use the
   /// image meanwhile.
   void revert_to_snapshot(const std::string& name);
   void rename_snapshot(const std::string& name, const std::string& new_name);
+  /// Marks it as one that a file was made over.
+  void hold_snapshot(const std::string& name);
+  /// Calls `visit` in order for each run of the disk in snapshot `to` (empty: as this image shows it) whose contents are not those of
+  /// snapshot `from`. The cost is what changed. Runs consist of whole clusters, and what was written anew differs even if it is the same
+  /// bytes; kind is that in `to`, depth is 0, and there is no host_offset. What `from` has behind the end of `to` is not told. Throws
+  /// not_found for a snapshot, and what `visit` throws, which must not use the image.
+  void diff_snapshots(const std::string& from, const std::string& to, const std::function<void(const Extent&)>& visit);
+
+  /// Those of the image and of all its snapshots. Throws unsupported where the format has none; so do the following.
+  std::vector<AttachmentInfo> attachments();
+  /// A part of one. Throws not_found, and invalid_argument for a range that leaves it.
+  void read_attachment(const AttachmentKey& key, uint64_t offset, MutableBytes out);
+  /// Attaches what `source` gives, of any length, in little memory; durable when it returns. Throws exists unless `replace`, not_found for
+  /// the snapshot, invalid_argument for a name that is empty, longer than 1024 bytes or not UTF-8, and what `source` throws, which must
+  /// not use the image. After another failure than of key or name nothing may be written any more.
+  void put_attachment(const AttachmentKey& key, uint64_t time, const AttachmentSource& source, bool replace = false);
+  void delete_attachment(const AttachmentKey& key);
 
   /// If it throws, nothing of a created image has got its name (what CreateOptions::force has replaced by then may be gone); the
   /// image can only be destroyed then. Afterwards the disk still reads, but whatever would change it throws permission. A second

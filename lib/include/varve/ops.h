@@ -39,14 +39,18 @@ struct ConvertOptions {
   std::string target_format = {};  ///< empty: from the target's extension
   OpenOptions open = {};           ///< of the source; access and format are not looked at
   CreateOptions create = {};       ///< of the target; its mode becomes no wider than that of the source's files
-  bool into_existing = false;      ///< `-n`: write into an existing image or block device, whose format must be given
-  CopyOptions copy = {};           ///< the token also ends the wait for standard input
+  /// `varve snapshot export --since`: the target becomes a child over this snapshot of the source, and what differs is all that is looked
+  /// at and stored. create.parent must lead to the source's file, and create.parent_snapshot is not looked at. Empty: the whole disk.
+  std::string since = {};
+  bool into_existing = false;  ///< `-n`: write into an existing image or block device, whose format must be given
+  CopyOptions copy = {};       ///< the token also ends the wait for standard input
 };
 
 /// `varve convert`: source and target are paths; "-" is standard input or output, for formats that stream, and the format must be
 /// given. Into an existing target only references, durable, limits, warn, file_system and random of `create` count.
 /// On any failure no target is left (unless into_existing), and the source is never changed. Throws, besides what opening and creating
-/// throw, invalid_argument if a format is not known or source and target are the same file.
+/// throw, invalid_argument if a format is not known, if source and target are the same file, or if `since` is given and create.parent is
+/// another file than the source.
 CopyReport convert(const std::string& source, const std::string& target, const ConvertOptions& options = {});
 
 struct CompareResult {
@@ -65,6 +69,19 @@ struct CompareOptions {
 
 /// Equal contents? Of disks of different size the longer one's rest must be zeros, as in qemu-img. Ends at the first difference.
 CompareResult compare(Image& a, Image& b, const CompareOptions& options = {});
+
+struct ExtractOptions {
+  bool force = false;                 ///< replace an existing file
+  bool durable = true;                ///< false: do not wait until the file is on the medium
+  uint64_t most = UINT64_MAX;         ///< bytes; more is Errc::limit
+  FileSystem* file_system = nullptr;  ///< the host's if null
+  ProgressFn progress = {};
+  const CancelToken* cancel = nullptr;
+};
+
+/// An attachment as a file of its own, which appears under its name when it is complete and has no wider mode than the image. Returns its
+/// size, bytes.
+uint64_t extract_attachment(Image& image, const AttachmentKey& key, const std::string& path, const ExtractOptions& options = {});
 
 /// Calls `visit` for each run of the disk in order, merged to maximal runs, in the caller's thread. What `visit` throws ends it.
 void map(Image& image, const std::function<void(const Extent&)>& visit, const CancelToken* cancel = nullptr);

@@ -19,7 +19,8 @@ struct SnapshotInfo {
   uint64_t virtual_size = 0;  ///< bytes of the disk
   bool branch_point = false;  ///< deleted, but others are based on it
   bool current = false;       ///< what is written now is based on it
-  /// Bytes in the file that deleting it would free; nullopt while it has two or more children.
+  bool held = false;          ///< a file was made over it, so it is deleted only on the user's word
+  /// Bytes in the file that deleting it would free; nullopt while it has two or more children, and where damage hides it.
   std::optional<uint64_t> exclusive_bytes;
 };
 
