@@ -48,7 +48,12 @@ void NativeImage::read_at(uint64_t offset, MutableBytes out) {
   while (!out.empty()) {
     const size_t length = std::min<uint64_t>(out.size(), cluster_size() - offset % cluster_size());
     const MutableBytes part = out.first(length);
-    for (const DirtyBlocks::Gap& gap : dirty_.read(offset, part)) read_base(gap.offset, part.subspan(gap.offset - offset, gap.length));
+    try {
+      for (const DirtyBlocks::Gap& gap : dirty_.read(offset, part)) read_base(gap.offset, part.subspan(gap.offset - offset, gap.length));
+    } catch (Error& error) {
+      error.add_disk_offset(offset);
+      throw;
+    }
     out = out.subspan(length);
     offset += length;
   }
@@ -99,9 +104,12 @@ Extent NativeImage::extent_at(uint64_t offset, uint64_t limit) {
   uint64_t most = div_ceil(within + limit, cluster_size());
   if (dirty) most = std::min(most, *dirty - cluster);
   ClusterRun found;
-  {
+  try {
     const std::shared_lock lock(tree_mutex_);
     found = head_.run_at(cluster, most);
+  } catch (Error& error) {
+    error.add_disk_offset(offset);
+    throw;
   }
   const Pointer& pointer = found.pointer;
   run.length = std::min(limit, found.clusters * cluster_size() - within);
