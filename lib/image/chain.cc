@@ -93,6 +93,7 @@ void open_parents(const std::shared_ptr<Node>& top, const std::shared_ptr<Storag
   if (const auto id = file->id()) seen.push_back(*id);
   host.how.access = Access::read_only;
   host.snapshot.clear();
+  host.for_check = false;
   const uint32_t max_depth = std::min(options.limits.chain_depth, kMaxChainDepth);
   std::string named_by_user = options.parent;
   std::shared_ptr<Node> child = top;
@@ -159,7 +160,7 @@ std::shared_ptr<Node> open_parent_of_new(const std::string& path, const FormatDr
 }  // namespace
 
 std::shared_ptr<Node> open_node(const std::string& path, const OpenOptions& options) {
-  Host host{&file_system_of(options.file_system), options.references, {}, &random_of(options.random), options.snapshot};
+  Host host{&file_system_of(options.file_system), options.references, {}, &random_of(options.random), options.snapshot, options.for_check};
   host.how.access = options.access;
   host.how.lock = !options.ignore_locks;
   host.how.durable = options.durable;
@@ -170,7 +171,7 @@ std::shared_ptr<Node> open_node(const std::string& path, const OpenOptions& opti
 }
 
 std::shared_ptr<Node> open_node(std::shared_ptr<Storage> storage, const OpenOptions& options) {
-  Host host{&file_system_of(options.file_system), References::none, {}, &random_of(options.random), options.snapshot};
+  Host host{&file_system_of(options.file_system), References::none, {}, &random_of(options.random), options.snapshot, options.for_check};
   host.how.access = options.access;
   return open_chain({std::move(storage), options.format, host}, options);
 }
