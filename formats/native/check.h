@@ -45,6 +45,7 @@ class BesideNode {
  public:
   BesideNode(Extents& extents, const Beside& beside, unsigned level, uint64_t end);
   Beside operator[](size_t index) const;
+  bool known() const { return known_; }
 
  private:
   const Beside beside_;

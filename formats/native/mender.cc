@@ -13,7 +13,7 @@ namespace {
 constexpr Place kNowhere = {UINT64_MAX, 0};
 /// Entries that are looked at to find what was lost, for each block of the file: a hostile image could ask for each node of each snapshot.
 constexpr uint64_t kLooksPerBlock = 1024;
-constexpr uint64_t kLeastLooks = 1000000;
+constexpr uint64_t kLeastLooks = 100000000;
 /// What it costs to go down a tree.
 constexpr uint64_t kLooksAway = 64;
 
@@ -94,7 +94,9 @@ Pointer Mender::replaced(Fault fault, const Pointer& pointer, unsigned level, ui
 Pointer Mender::lost_node(const Pointer& pointer, unsigned level, uint64_t cluster, const Above& above, Place place) {
   std::vector<Interval> lost;
   std::vector<Interval>* const outer = std::exchange(losing_, &lost);
-  const Pointer back = salvage(candidates(pointer, level, cluster), level, cluster, pointer.birth, above);
+  Candidates all;
+  collect(number_, pointer, level, cluster, all);
+  const Pointer back = salvage(std::move(all), level, cluster, pointer.birth, above);
   losing_ = outer;
   if (outer != nullptr)
     for (const Interval& run : lost) add_run(*outer, run);
@@ -139,24 +141,32 @@ Pointer Mender::write(const Node& node, unsigned level, uint64_t birth) {
 Mender::AboveNode::AboveNode(const Mender& mender, const Above& above, unsigned level)
     : was_(mender.extents_, above.was, level, mender.end()), is_(mender.extents_, above.is, level, mender.end()) {}
 
-/// What those that are based on the subject have where it has lost something.
-Mender::Candidates Mender::candidates(const Pointer& lost, unsigned level, uint64_t cluster) {
-  Candidates all;
-  std::vector<size_t> next = children_[number_];
-  while (!next.empty() && all.size() < kFanout && looks_left_ > kFanout) {
-    looks_left_ -= kLooksAway;
-    const size_t number = next.back();
+/// What is left out would be lost though it is there, so nothing is.
+void Mender::spend(uint64_t looks) {
+  if (looks > looks_left_)
+    throw Error(Errc::limit, "too many snapshots have lost too much for a repair")
+        .hint("convert the disk and each snapshot into new images");
+  looks_left_ -= looks;
+}
+
+/// What those that are based on this one have there. Where one can be read, what is based on it has nothing more of what is older.
+void Mender::collect(size_t number, const Pointer& lost, unsigned level, uint64_t cluster, Candidates& all) {
+  std::vector<size_t> next = children_[number];
+  while (!next.empty()) {
+    spend(kLooksAway);
+    const size_t child = next.back();
     next.pop_back();
-    next.insert(next.end(), children_[number].begin(), children_[number].end());
-    const Beside there = beside_at(extents_, found_.subjects[number].object, subject().object.height, level, cluster, end());
-    if (there.known && there.pointer.kind != Kind::absent && there.pointer != lost) all.push_back(there);
+    const Beside there = beside_at(extents_, found_.subjects[child].object, subject().object.height, level, cluster, end());
+    if (!there.known || there.pointer == lost)
+      next.insert(next.end(), children_[child].begin(), children_[child].end());
+    else if (there.pointer.kind != Kind::absent)
+      all.push_back({child, there});
   }
-  return all;
 }
 
 /// Something that is as old as what was lost, so it was in it.
 std::optional<Pointer> Mender::taken_back(const Candidates& all, unsigned level, uint64_t cluster, uint64_t birth, const Above& above) {
-  for (const Beside& there : all) {
+  for (const auto& [number, there] : all) {
     const Pointer& pointer = there.pointer;
     if (!there.known || there.level != level || pointer.kind == Kind::absent || pointer.birth > birth) continue;
     if (pointer.kind == Kind::zero) return pointer;
@@ -169,26 +179,32 @@ std::optional<Pointer> Mender::taken_back(const Candidates& all, unsigned level,
   return std::nullopt;
 }
 
-Pointer Mender::salvage(const Candidates& all, unsigned level, uint64_t cluster, uint64_t birth, const Above& above) {
+Pointer Mender::salvage(Candidates all, unsigned level, uint64_t cluster, uint64_t birth, const Above& above) {
   if (const auto back = taken_back(all, level, cluster, birth, above)) return *back;
   const Interval range = disk_range(cluster, level, extents_.header().cluster_size, subject().object.size);
   if (range.length == 0) return {};
-  std::vector<BesideNode> nodes;
-  for (const Beside& there : all)
-    if (level > 0 && there.known && (there.level < level || there.pointer.kind == Kind::node) && there.pointer.kind != Kind::absent)
-      nodes.emplace_back(extents_, there, level, end());
-  const uint64_t looks = nodes.size() * kFanout;
-  if (looks == 0 || looks > looks_left_) {
+  std::vector<std::pair<size_t, BesideNode>> nodes;
+  for (size_t i = 0; level > 0 && i < all.size(); ++i) {
+    const auto [number, there] = all[i];
+    const bool holds = there.known && there.pointer.kind != Kind::absent && (there.level < level || there.pointer.kind == Kind::node);
+    if (!holds) continue;
+    const BesideNode node(extents_, there, level, end());
+    if (node.known())
+      nodes.emplace_back(number, node);
+    else
+      collect(number, there.pointer, level, cluster, all);
+  }
+  if (nodes.empty()) {
     add_run(*losing_, range);
     return zero_pointer(birth, level);
   }
-  looks_left_ -= looks;
+  spend(nodes.size() * kFanout);
   const AboveNode entries(*this, above, level);
   Node node;
   for (size_t i = 0; i < kFanout; ++i) {
     Candidates below;
-    for (const BesideNode& there : nodes) below.push_back(there[i]);
-    node[i] = salvage(below, level - 1, cluster + i * clusters_under(level - 1), birth, entries[i]);
+    for (const auto& [number, there] : nodes) below.push_back({number, there[i]});
+    node[i] = salvage(std::move(below), level - 1, cluster + i * clusters_under(level - 1), birth, entries[i]);
   }
   const bool any = std::any_of(node.begin(), node.end(), [](const Pointer& p) { return p.has_extent(); });
   return any ? write(node, level, birth) : zero_pointer(birth, level);

@@ -25,13 +25,18 @@ class Mender {
  public:
   Mender(Extents& extents, Space& space, const CheckResult& found);
 
-  /// The objects of all subjects, in their order; the first, the catalog, as it was.
+  /// The objects of all subjects, in their order; the first, the catalog, as it was. Throws limit if that would take for ever.
   std::vector<Object> run();
   /// Of nodes that can't be read: which parts of the disk really are lost.
   const std::map<Place, std::vector<Interval>>& lost() const { return lost_; }
 
  private:
-  using Candidates = std::vector<Beside>;
+  /// An object that is based on the subject, and what it has where that has lost something.
+  struct Candidate {
+    size_t number;
+    Beside there;
+  };
+  using Candidates = std::vector<Candidate>;
   /// What the subject's parent held where something stands, and what it holds there now.
   struct Above {
     Beside was;
@@ -56,9 +61,10 @@ class Mender {
   Pointer write(const Node& node, unsigned level, uint64_t birth);
 
   Pointer lost_node(const Pointer& pointer, unsigned level, uint64_t cluster, const Above& above, Place place);
-  Candidates candidates(const Pointer& lost, unsigned level, uint64_t cluster);
+  void spend(uint64_t looks);
+  void collect(size_t number, const Pointer& lost, unsigned level, uint64_t cluster, Candidates& all);
   std::optional<Pointer> taken_back(const Candidates& all, unsigned level, uint64_t cluster, uint64_t birth, const Above& above);
-  Pointer salvage(const Candidates& all, unsigned level, uint64_t cluster, uint64_t birth, const Above& above);
+  Pointer salvage(Candidates all, unsigned level, uint64_t cluster, uint64_t birth, const Above& above);
 
   Extents& extents_;
   Space& space_;
