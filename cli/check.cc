@@ -45,7 +45,11 @@ void print_text(std::ostream& out, const std::string& path, const CheckReport& r
   if (report.damages > 0) out << ", " << count_of(report.damages, "damage", "damages");
   if (report.leaks > 0) out << ", " << count_of(report.leaks, "leak", "leaks") << " of " << format_size(report.leaked_bytes);
   if (report.repaired > 0) out << ", " << count_of(report.repaired, "finding", "findings") << " repaired";
-  out << ", " << format_size(report.allocated_bytes) << " of data stored\n";
+  out << ", " << format_size(report.allocated_bytes) << " of data stored";
+  if (report.damaged_bytes.value_or(0) > 0) out << ", " << format_size(*report.damaged_bytes) << " damaged";
+  if (report.branch_point_bytes.value_or(0) > 0) out << ", " << format_size(*report.branch_point_bytes) << " held by branch points only";
+  if (report.free_bytes.value_or(0) > 0) out << ", " << format_size(*report.free_bytes) << " free";
+  out << '\n';
 }
 
 void print_document(std::ostream& out, const std::string& path, const CheckReport& report) {
@@ -58,6 +62,9 @@ void print_document(std::ostream& out, const std::string& path, const CheckRepor
                    {"repaired", report.repaired},
                    {"leaked_bytes", report.leaked_bytes},
                    {"allocated_bytes", report.allocated_bytes},
+                   {"free_bytes", json_or_null(report.free_bytes)},
+                   {"branch_point_bytes", json_or_null(report.branch_point_bytes)},
+                   {"damaged_bytes", json_or_null(report.damaged_bytes)},
                    {"findings", findings}});
 }
 
@@ -82,6 +89,7 @@ int report_unopened(const Arguments& arguments, Session& session, const Error& e
 
 std::optional<Image> open_image(const Arguments& arguments, Session& session, int& code) {
   OpenOptions options = open_options(arguments, session.messages);
+  options.for_check = true;
   if (arguments.has("repair")) {
     if (options.ignore_locks) throw UsageError("-U is for reading and cannot go with --repair");
     options.access = Access::read_write;

@@ -54,7 +54,7 @@ std::optional<CheckReport> check(const MemoryImage& file, Access access, Repair 
   const FileState before(*file.storage());
   CheckReport report;
   const int code = only_errors([&] {
-    Image image = file.open(access);
+    Image image = file.open_for_check(access);
     CheckOptions options;
     options.data = repair == Repair::none;
     options.repair = repair;

@@ -92,6 +92,12 @@ Image MemoryImage::open_snapshot(const std::string& name) const {
   return Image::open(storage_, how);
 }
 
+Image MemoryImage::open_for_check(Access access) const {
+  OpenOptions how = options(access, format_);
+  how.for_check = true;
+  return Image::open(storage_, how);
+}
+
 OpenOptions MemoryImage::options(Access access, const std::string& format) const {
   OpenOptions options;
   options.access = access;

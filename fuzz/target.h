@@ -54,6 +54,8 @@ class MemoryImage {
   std::vector<std::byte> bytes() const;
   Image open(Access access) const { return open(access, format_); }
   Image open(Access access, const std::string& format) const;
+  /// Also if only a check makes sense.
+  Image open_for_check(Access access) const;
   /// For reading.
   Image open_snapshot(const std::string& name) const;
 

@@ -187,7 +187,8 @@ void NativeImage::give_up_object(const Object& object) {
 /// What the state that was opened refers to. Damage there, or a place that can't be read, is no reason to stop: then only the end is
 /// appended to.
 void NativeImage::find_free_space() {
-  if (parts_.created) return;
+  // Without its catalog nobody knows what that state refers to.
+  if (parts_.created || catalog_lost_) return;
   try {
     space_.found(used_space(extents_, parts_.superblocks.current, catalog_at_open_));
   } catch (const Error&) {

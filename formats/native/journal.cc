@@ -48,28 +48,35 @@ std::optional<std::vector<std::byte>> read_record(Storage& file, uint64_t offset
       .hint("what was flushed last is lost; restore the image from a copy");
 }
 
-void apply_record(ConstBytes record, uint64_t offset, uint64_t disk_size, const std::function<void(const JournalChange&)>& apply) {
+JournalChange parse_change(ConstBytes record, uint64_t index, uint64_t offset, uint64_t disk_size) {
+  const auto raw = load<JournalChangeRaw>(record, sizeof(JournalRecordRaw) + index * sizeof(JournalChangeRaw));
+  JournalChange change{raw.type, raw.offset, raw.length, {}};
+  const bool known = change.type >= kChangeWrite && change.type <= kChangeDiscard && raw.reserved == 0;
+  if (!known || !range_fits(change.offset, change.length, disk_size)) bad("holds a change of what can't be changed", offset);
+  // Whole blocks: what stands beside a change, in a parent perhaps, need not be known to apply it.
+  const uint64_t change_end = change.offset + change.length;
+  if (change.offset % kBlock != 0 || (change_end % kBlock != 0 && change_end != disk_size))
+    bad("holds a change of part of a block", offset);
+  return change;
+}
+
+/// All of it or nothing.
+std::vector<JournalChange> parse_record(ConstBytes record, uint64_t offset, uint64_t disk_size) {
   const auto head = load<JournalRecordRaw>(record);
-  const uint64_t heads = sizeof(head) + uint64_t{head.changes} * sizeof(JournalChangeRaw);
-  if (heads > record.size() || head.reserved != 0) bad("holds a record that contradicts itself", offset);
-  uint64_t at = heads;
+  uint64_t at = sizeof(head) + uint64_t{head.changes} * sizeof(JournalChangeRaw);
+  if (at > record.size() || head.reserved != 0) bad("holds a record that contradicts itself", offset);
+  std::vector<JournalChange> changes;
   for (uint64_t i = 0; i < head.changes; ++i) {
-    const auto raw = load<JournalChangeRaw>(record, sizeof(head) + i * sizeof(JournalChangeRaw));
-    JournalChange change{raw.type, raw.offset, raw.length, {}};
-    const bool known = change.type >= kChangeWrite && change.type <= kChangeDiscard && raw.reserved == 0;
-    if (!known || !range_fits(change.offset, change.length, disk_size)) bad("holds a change of what can't be changed", offset);
-    // Whole blocks: what stands beside a change, in a parent perhaps, need not be known to apply it.
-    const uint64_t change_end = change.offset + change.length;
-    if (change.offset % kBlock != 0 || (change_end % kBlock != 0 && change_end != disk_size))
-      bad("holds a change of part of a block", offset);
+    JournalChange change = parse_change(record, i, offset, disk_size);
     if (change.type == kChangeWrite) {
       if (!range_fits(at, change.length, record.size())) bad("holds a record that contradicts itself", offset);
       change.data = record.subspan(at, change.length);
       at += change.length;
     }
-    apply(change);
+    changes.push_back(change);
   }
   if (!is_zero(record.subspan(at))) bad("holds something behind a record", offset);
+  return changes;
 }
 
 }  // namespace
@@ -114,7 +121,9 @@ bool JournalWriter::append(const std::vector<JournalChange>& changes) {
 }
 
 /// Each record was durable before the next one was written: one here or behind that does not come before says that this is not the end.
-void look_behind(Storage& file, uint64_t next, uint64_t end, const Superblock& s, uint64_t sequence) {
+/// The first place with one that is not whole.
+std::optional<uint64_t> look_behind(Storage& file, uint64_t next, uint64_t end, const Superblock& s, uint64_t sequence) {
+  std::optional<uint64_t> broken;
   uint64_t budget = s.journal_length;  // of bytes in records that are not whole: a cut leaves one
   for (uint64_t at = next; at < end; at += kBlock) {
     const auto head = read_head(file, at, end, s);
@@ -123,11 +132,13 @@ void look_behind(Storage& file, uint64_t next, uint64_t end, const Superblock& s
     const uint64_t length = std::min<uint64_t>(head->length, end - at);
     if (length > budget) bad("holds too many broken records", at);
     budget -= length;
+    if (!broken) broken = at;
   }
+  return broken;
 }
 
-void replay_journal(Storage& file, const Superblock& s, const std::function<void(const JournalChange&)>& apply) {
-  if (s.journal_length == 0) return;
+std::optional<uint64_t> replay_journal(Storage& file, const Superblock& s, const std::function<void(const JournalChange&)>& apply) {
+  if (s.journal_length == 0) return std::nullopt;
   const uint64_t end = half_offset(s) + s.journal_length / 2;
   uint64_t next = half_offset(s);
   uint64_t sequence = 1;
@@ -135,12 +146,12 @@ void replay_journal(Storage& file, const Superblock& s, const std::function<void
   while (const auto record = read_record(file, next, end, s)) {
     const auto head = load<JournalRecordRaw>(*record);
     if (head.sequence != sequence || head.previous != previous) break;
-    apply_record(*record, next, s.head.size, apply);
+    for (const JournalChange& change : parse_record(*record, next, s.head.size)) apply(change);
     next += record->size();
     ++sequence;
     previous = head.tag;
   }
-  look_behind(file, next, end, s, sequence);
+  return look_behind(file, next, end, s, sequence);
 }
 
 }  // namespace varve::native

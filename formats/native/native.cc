@@ -28,6 +28,7 @@ std::unique_ptr<FormatImage> open_image(OpenContext& context) {
   parts.limits = context.limits();
   parts.random = &context.random();
   parts.snapshot = context.snapshot();
+  parts.for_check = context.for_check();
   warn_of_copies(context, parts);
   return std::make_unique<NativeImage>(std::move(parts));
 }
@@ -40,8 +41,15 @@ class NativeDriver final : public FormatDriver {
       info.name = "varve";
       info.description = "this project's own: checksums for life, compression, a journal";
       info.extensions = {"varve"};
-      info.can = {
-          .create = true, .write = true, .parent = true, .zero = true, .discard = true, .resize = true, .check = true, .snapshots = true};
+      info.can = {.create = true,
+                  .write = true,
+                  .parent = true,
+                  .zero = true,
+                  .discard = true,
+                  .resize = true,
+                  .check = true,
+                  .repair = true,
+                  .snapshots = true};
       info.create_options = create_option_specs();
       return info;
     }();

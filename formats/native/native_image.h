@@ -28,6 +28,8 @@
 
 namespace varve::native {
 
+struct CheckResult;  // native/check.h
+
 /// What was read from a file or laid out for a new one.
 struct ImageParts {
   std::shared_ptr<Storage> file;
@@ -36,6 +38,7 @@ struct ImageParts {
   bool writable = false;
   bool created = false;          ///< unpublished: nobody reads the file before close()
   SnapshotChoice snapshot = {};  ///< what is shown instead of the head
+  bool for_check = false;        ///< a catalog or journal that is damaged is no reason not to open
   Limits limits;
   RandomSource* random = nullptr;
 };
@@ -75,6 +78,10 @@ class NativeImage final : public FormatImage {
   Extents& extents() { return extents_; }
   const Catalog& catalog() const { return catalog_; }
   const Superblock& durable() const { return durable_; }
+  /// Of an image that is open for a check.
+  const std::optional<Error>& catalog_fault() const { return catalog_fault_; }
+  const std::optional<Error>& journal_fault() const { return journal_fault_; }
+  const std::optional<uint64_t>& broken_tail() const { return broken_tail_; }
 
  private:
   friend class NativeAttachments;
@@ -86,8 +93,10 @@ class NativeImage final : public FormatImage {
 
   // native_read.cc
   const Snapshot* shown_snapshot() const;
+  void load_catalog();
   void show_snapshot();
   void narrow(Extent& run, const Pointer& pointer, uint64_t within) const;
+  void require_whole() const;
   void read_base(uint64_t offset, MutableBytes out);
 
   // parent.cc
@@ -107,6 +116,14 @@ class NativeImage final : public FormatImage {
   void set_pointer(uint64_t cluster, const StoredCluster& stored, uint64_t offset);
   Pointer pointer_to(const StoredCluster& stored, uint64_t offset) const;
   void give_up(const Pointer& pointer);
+
+  // repair.cc
+  struct Mended;
+  CheckReport repair(const CheckOptions& options, std::unique_lock<std::mutex>& lock);
+  Mended mend(const CheckResult& found, Repair how, std::unique_lock<std::mutex>& lock);
+  void lose_catalog();
+  void mend_objects(const CheckResult& found, Mended& mended);
+  bool can_commit(const CheckResult& found);
 
   // commit.cc
   void require_sound() const;
@@ -142,9 +159,13 @@ class NativeImage final : public FormatImage {
   uint64_t last_snapshot_id_ = 0;
   Catalog catalog_at_open_;  ///< what find_free_space() goes over
   bool catalog_changed_ = false;
-  bool head_changed_ = false;  ///< in a way that the journal does not hold
-  uint64_t skipped_ = 0;       ///< generations that failed commits have used up
-  bool began_ = false;         ///< this program has made a commit
+  bool head_changed_ = false;            ///< in a way that the journal does not hold
+  uint64_t skipped_ = 0;                 ///< generations that failed commits have used up
+  bool began_ = false;                   ///< this program has made a commit
+  std::optional<Error> catalog_fault_;   ///< it is not known what it holds
+  std::optional<Error> journal_fault_;   ///< it is not known what was flushed last
+  bool catalog_lost_ = false;            ///< a repair has given it up
+  std::optional<uint64_t> broken_tail_;  ///< a record in the journal that a cut left
   bool no_room_for_journal_ = false;
   std::atomic<bool> broken_{false};   ///< what is on the medium is not known
   std::atomic<bool> touched_{false};  ///< something was to be changed

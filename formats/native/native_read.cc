@@ -17,19 +17,21 @@ NativeImage::NativeImage(ImageParts parts)
       head_(extents_, durable_.head, [this] { return space_.end(); }),
       size_(durable_.head.size) {
   if (parts_.created) return;
-  catalog_ = parse_catalog(read_object(extents_, durable_.catalog, durable_.end), durable_.rules(parts_.headers.header),
-                           durable_.generation, durable_.head_parent);
-  catalog_at_open_ = catalog_;
   head_parent_ = durable_.head_parent;
   last_snapshot_id_ = durable_.last_snapshot_id;
-  for (const Snapshot& s : catalog_.snapshots)
-    if (s.id > durable_.last_snapshot_id) throw Error(Errc::corrupt, "a snapshot has an id that was never given");
-  if (durable_.head.parent != 0 && catalog_.parent(durable_.head.parent) == nullptr)
-    throw Error(Errc::corrupt, "the head lies over a parent that is not named");
+  const auto as_it_is = [this](auto load, std::optional<Error>& fault) {
+    try {
+      load();
+    } catch (const Error& error) {
+      if (!parts_.for_check || error.code() != Errc::corrupt) throw;
+      fault = error;
+    }
+  };
+  as_it_is([this] { load_catalog(); }, catalog_fault_);
   if (parts_.snapshot.is_any())
     show_snapshot();
   else
-    replay();
+    as_it_is([this] { replay(); }, journal_fault_);
 }
 
 const Snapshot* NativeImage::shown_snapshot() const {
@@ -37,6 +39,23 @@ const Snapshot* NativeImage::shown_snapshot() const {
   for (const Snapshot& s : catalog_.snapshots)
     if (format_uuid(s.uuid) == parts_.snapshot.uuid) return &s;
   return nullptr;
+}
+
+void NativeImage::load_catalog() {
+  Catalog catalog = parse_catalog(read_object(extents_, durable_.catalog, durable_.end), durable_.rules(parts_.headers.header),
+                                  durable_.generation, durable_.head_parent);
+  for (const Snapshot& s : catalog.snapshots)
+    if (s.id > durable_.last_snapshot_id) throw Error(Errc::corrupt, "a snapshot has an id that was never given");
+  if (durable_.head.parent != 0 && catalog.parent(durable_.head.parent) == nullptr)
+    throw Error(Errc::corrupt, "the head lies over a parent that is not named");
+  catalog_ = std::move(catalog);
+  catalog_at_open_ = catalog_;
+}
+
+/// What reads or changes the disk does not go on from a part of it.
+void NativeImage::require_whole() const {
+  if (catalog_fault_) throw Error(*catalog_fault_);
+  if (journal_fault_) throw Error(*journal_fault_);
 }
 
 void NativeImage::show_snapshot() {
@@ -53,11 +72,17 @@ void NativeImage::show_snapshot() {
 uint64_t NativeImage::size() const { return size_.load(std::memory_order_acquire); }
 
 void NativeImage::read_at(uint64_t offset, MutableBytes out) {
+  require_whole();
   const InFlight::Request request(in_flight_);
   while (!out.empty()) {
     const size_t length = std::min<uint64_t>(out.size(), cluster_size() - offset % cluster_size());
     const MutableBytes part = out.first(length);
-    for (const DirtyBlocks::Gap& gap : dirty_.read(offset, part)) read_base(gap.offset, part.subspan(gap.offset - offset, gap.length));
+    try {
+      for (const DirtyBlocks::Gap& gap : dirty_.read(offset, part)) read_base(gap.offset, part.subspan(gap.offset - offset, gap.length));
+    } catch (Error& error) {
+      error.add_disk_offset(offset);
+      throw;
+    }
     out = out.subspan(length);
     offset += length;
   }
@@ -94,6 +119,7 @@ void NativeImage::narrow(Extent& run, const Pointer& pointer, uint64_t within) c
 }
 
 Extent NativeImage::extent_at(uint64_t offset, uint64_t limit) {
+  require_whole();
   Extent run;
   run.offset = offset;
   const uint64_t cluster = offset / cluster_size();
@@ -108,9 +134,12 @@ Extent NativeImage::extent_at(uint64_t offset, uint64_t limit) {
   uint64_t most = div_ceil(within + limit, cluster_size());
   if (dirty) most = std::min(most, *dirty - cluster);
   ClusterRun found;
-  {
+  try {
     const std::shared_lock lock(tree_mutex_);
     found = head_.run_at(cluster, most);
+  } catch (Error& error) {
+    error.add_disk_offset(offset);
+    throw;
   }
   const Pointer& pointer = found.pointer;
   run.length = std::min(limit, found.clusters * cluster_size() - within);

@@ -42,6 +42,7 @@ void NativeImage::write_at(uint64_t offset, ConstBytes data) {
 
 void NativeImage::begin_session() {
   if (touched_) return;
+  require_whole();
   const std::lock_guard lock(change_mutex_);
   require_sound();
   if (!parts_.headers.header.may_be_written || !catalog_.may_be_written())
@@ -207,7 +208,7 @@ void NativeImage::resize(uint64_t size) {
 void NativeImage::replay() {
   if (durable_.clean) return;
   const uint64_t most = std::max(parts_.limits.metadata_bytes, durable_.journal_length / 2);
-  replay_journal(*file_, durable_, [&](const JournalChange& change) {
+  broken_tail_ = replay_journal(*file_, durable_, [&](const JournalChange& change) {
     replay_change(change);
     // A record of many small changes far from each other could take a hundred times its size.
     if (dirty_.bytes() > most || head_.nodes_in_memory() > kMaxNodes)

@@ -1,6 +1,7 @@
 #include "native/walk.h"
 
 #include <algorithm>
+#include <unordered_map>
 
 #include "varve/error.h"
 
@@ -81,9 +82,12 @@ IntervalSet used_space(Extents& extents, const Superblock& superblock, const Cat
   };
   used.insert(superblock.journal_offset, superblock.journal_length);
   walk(extents, superblock.catalog, 0, superblock.end, take);
+  std::unordered_map<uint64_t, const Snapshot*> by_id;  // there may be a hundred thousand
+  for (const Snapshot& snapshot : catalog.snapshots) by_id[snapshot.id] = &snapshot;
   const auto own = [&](const Object& object, uint64_t parent) {
-    const Snapshot* above = parent == 0 ? nullptr : catalog.find(parent);
-    walk_own(extents, object, above != nullptr ? above->object : Object{}, catalog.generation_of(parent), superblock.end, take);
+    const auto above = by_id.find(parent);
+    if (above == by_id.end()) return walk_own(extents, object, Object{}, 0, superblock.end, take);
+    walk_own(extents, object, above->second->object, above->second->generation, superblock.end, take);
   };
   for (const Snapshot& snapshot : catalog.snapshots) own(snapshot.object, snapshot.parent);
   for (const OtherRecord& record : catalog.others)

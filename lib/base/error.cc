@@ -37,6 +37,11 @@ Error&& Error::at(uint64_t offset) && {
   return std::move(*this);
 }
 
+Error&& Error::at_disk(uint64_t offset) && {
+  add_disk_offset(offset);
+  return std::move(*this);
+}
+
 Error&& Error::during(std::string_view operation) && {
   operation_ = operation;
   compose();
@@ -61,6 +66,12 @@ void Error::add_path(std::string_view path) {
   compose();
 }
 
+void Error::add_disk_offset(uint64_t offset) {
+  if (disk_offset_) return;
+  disk_offset_ = offset;
+  compose();
+}
+
 void Error::compose() {
   std::string line;
   if (!path_.empty()) line += path_ + ": ";
@@ -68,6 +79,7 @@ void Error::compose() {
   if (!cause_.empty()) line += ": " + cause_;
   std::string where = operation_;
   if (offset_) where += (where.empty() ? "at byte " : " at byte ") + std::to_string(*offset_);
+  if (disk_offset_) where += (where.empty() ? "disk byte " : ", disk byte ") + std::to_string(*disk_offset_);
   if (!where.empty()) line += " (" + where + ")";
   if (!hint_.empty()) line += ": " + hint_;
   line_ = escape_text(line);

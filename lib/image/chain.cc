@@ -96,6 +96,7 @@ void open_parents(const std::shared_ptr<Node>& top, const std::shared_ptr<Storag
   std::vector<StorageId> seen;
   if (const auto id = file->id()) seen.push_back(*id);
   host.how.access = access;
+  host.for_check = false;
   const uint32_t max_depth = std::min(options.limits.chain_depth, kMaxChainDepth);
   std::string named_by_user = options.parent;
   std::shared_ptr<Node> child = top;
@@ -138,7 +139,8 @@ std::string beside(const std::string& path, const std::string& name) {
 }
 
 std::shared_ptr<Node> open_file(const std::string& path, const OpenOptions& options, Access parent_access) {
-  Host host{&file_system_of(options.file_system), options.references, {}, &random_of(options.random), {options.snapshot, {}}};
+  Host host{&file_system_of(options.file_system), options.references,     {},
+            &random_of(options.random),           {options.snapshot, {}}, options.for_check};
   host.how.access = options.access;
   host.how.lock = !options.ignore_locks;
   host.how.durable = options.durable;
@@ -203,7 +205,8 @@ std::shared_ptr<Node> open_new_parent(const std::string& child, const FormatDriv
 }
 
 std::shared_ptr<Node> open_node(std::shared_ptr<Storage> storage, const OpenOptions& options) {
-  Host host{&file_system_of(options.file_system), References::none, {}, &random_of(options.random), {options.snapshot, {}}};
+  Host host{&file_system_of(options.file_system), References::none,       {},
+            &random_of(options.random),           {options.snapshot, {}}, options.for_check};
   host.how.access = options.access;
   return open_chain({std::move(storage), options.format, host}, options);
 }

@@ -40,6 +40,7 @@ struct Host {
   FileOpen how;
   RandomSource* random = nullptr;
   SnapshotChoice snapshot = {};  ///< of the layer that is opened
+  bool for_check = false;        ///< of the topmost layer
 };
 
 class ImageOpenContext final : public OpenContext {
@@ -53,6 +54,7 @@ class ImageOpenContext final : public OpenContext {
   const std::shared_ptr<Storage>& file() const override { return file_; }
   bool writable() const override { return host_.how.access == Access::read_write; }
   const SnapshotChoice& snapshot() const override { return host_.snapshot; }
+  bool for_check() const override { return host_.for_check; }
   std::shared_ptr<Storage> open_reference(const std::string& name, bool device) override;
 
   /// Becomes true when a flush of any of the image's files fails.

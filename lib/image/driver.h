@@ -55,6 +55,8 @@ class OpenContext : public DriverContext {
   virtual bool writable() const = 0;
   /// The snapshot to be read instead of the disk as it is now. Only formats that have snapshots are asked for one.
   virtual const SnapshotChoice& snapshot() const = 0;
+  /// Only check() must work on what is opened.
+  virtual bool for_check() const = 0;
   /// A file that the image names. The reference policy decides (Errc::permission), locks are taken as for the image itself.
   /// `device`: the format says that this name is a block device, which only References::any allows.
   virtual std::shared_ptr<Storage> open_reference(const std::string& name, bool device = false) = 0;

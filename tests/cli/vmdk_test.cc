@@ -78,8 +78,8 @@ TEST_CASE("check is clean on what we write, and its JSON keys are stable") {
   CHECK(text.exit_code == 0);
   CHECK(contains(text.out, "clean"));
   const Json document = json_of(tool({"check", "--json", image}));
-  CHECK(keys_of(document) ==
-        std::vector<std::string>{"allocated_bytes", "damages", "file", "findings", "leaked_bytes", "leaks", "repaired", "result"});
+  CHECK(keys_of(document) == std::vector<std::string>{"allocated_bytes", "branch_point_bytes", "damaged_bytes", "damages", "file",
+                                                      "findings", "free_bytes", "leaked_bytes", "leaks", "repaired", "result"});
   CHECK(document.at("result") == "clean");
 }
 

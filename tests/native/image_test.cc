@@ -317,5 +317,61 @@ TEST_CASE("a damaged node or cluster fails what needs it and nothing else; the c
   }
 }
 
+TEST_CASE("a repair gives a place of two owners to the first, and drops what can't stand where it does") {
+  HandMade made;
+  Bytes expected = kContents;
+  SUBCASE("two pointers to one cluster") { put_bytes(made.node, 64, Bytes(made.node.begin(), made.node.begin() + 32)); }
+  SUBCASE("a pointer into the journal") {
+    made.set_journal();
+    PointerSpec inside;
+    inside.address = made.superblock.journal;
+    inside.length = kBlock;
+    put_bytes(made.node, 64, pointer_bytes(inside));
+  }
+  SUBCASE("an entry behind the end") { put_bytes(made.node, 32 * 7, made.cluster(2, filled(kBlock, 0xee))); }
+  SUBCASE("bytes of the last cluster behind the end") {
+    put_bytes(made.node, 96, made.cluster(1, filled(kBlock / 2, 0xdd) + filled(kBlock / 2, 0xee)));
+  }
+  const auto file = made.file();
+  for (const bool again : {false, true}) {
+    Image image = Image::open(file, with(Access::read_write));
+    const CheckReport report = image.check({.data = false, .repair = Repair::all, .progress = {}, .cancel = nullptr});
+    CHECK(report.repaired == (again ? 0 : 1));
+    CHECK(report.damages == 0);
+    image.close();
+  }
+  CHECK(disk_of(file) == expected);
+  Image image = Image::open(file, with(Access::read_write));
+  CHECK(damages(image) == "");
+  image.resize(10 * kBlock);
+  expected.resize(10 * kBlock);
+  CHECK(contents_of(image) == expected);
+}
+
+TEST_CASE("a repair leaves an image alone that it does not wholly understand") {
+  HandMade made;
+  SUBCASE("a record that no program may write to which does not know it") { made.set_catalog({{77, 2, {}, {}}}); }
+  SUBCASE("a codec that is not known") {
+    PointerSpec odd;
+    odd.address = kExtents + kNode;
+    odd.length = kBlock;
+    odd.codec = 9;
+    put_bytes(made.node, 64, pointer_bytes(odd));
+  }
+  const auto file = made.file();
+  file->write_at(kExtents + kNode + 100, filled(1, 1));
+  const Bytes before = read(*file, 0, file->size());
+  try {
+    Image image = Image::open(file, with(Access::read_write));
+    const CheckReport report = image.check({.data = true, .repair = Repair::all, .progress = {}, .cancel = nullptr});
+    CHECK(report.repaired == 0);
+    CHECK(report.damages != 0);
+    image.close();
+  } catch (const Error& error) {
+    CHECK(error.code() == Errc::unsupported);
+  }
+  CHECK(read(*file, 0, file->size()) == before);
+}
+
 }  // namespace
 }  // namespace varve::test

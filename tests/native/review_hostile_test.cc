@@ -145,6 +145,76 @@ TEST_CASE("varve: snapshots of such a tree are listed, compared and deleted in n
   CHECK_THROWS_AS(image.delete_snapshot("s"), Error);
 }
 
+TEST_CASE("varve: such a tree is repaired in no time, and is sound then") {
+  Forged forged;
+  tangle(forged);
+  Image image = forged.disk.open();
+  const CheckReport report = image.check({.data = true, .repair = Repair::all, .progress = {}, .cancel = nullptr});
+  CHECK(report.damages == 0);
+  CHECK(report.repaired > 0);
+  image.close();
+  Image again = forged.disk.open(Access::read_only);
+  CHECK(again.check().clean());
+  Bytes seen(512);
+  CHECK_NOTHROW(again.read_at(0, seen));
+}
+
+/// As many snapshots as a catalog has room for, each based on the one before. All are empty.
+native::Catalog many_snapshots(uint64_t count) {
+  native::Catalog catalog;
+  for (uint64_t id = 1; id <= count; ++id) {
+    native::Snapshot s;
+    s.id = id;
+    s.parent = id - 1;
+    s.generation = id;
+    s.hidden = true;
+    s.object.size = 4096;
+    catalog.snapshots.push_back(s);
+  }
+  return catalog;
+}
+
+TEST_CASE("varve: a hundred thousand snapshots in a chain are checked and repaired in no time") {
+  Forged forged("2M");
+  const Bytes bytes = native::encode(many_snapshots(100000), forged.header.unit);
+  REQUIRE(bytes.size() < native::kMaxCatalog);
+  native::Superblock& s = forged.next;
+  s.generation = 200000 + s.generation % 2;
+  s.journal_offset = s.journal_length = 0;
+  s.head_parent = s.last_snapshot_id = 100000;
+  s.head.root = {};
+  Bytes padded = bytes;
+  padded.resize((bytes.size() + 2 * kMiB - 1) / (2 * kMiB) * 2 * kMiB);
+  native::NodeRaw node{};
+  native::Pointer part;
+  part.kind = native::Kind::data;
+  part.birth = s.generation;
+  for (uint64_t at = 0; at < padded.size(); at += 2 * kMiB) {
+    part.offset = s.end;
+    part.length = 2 * kMiB;
+    part.tag = native::tag_of(ConstBytes(padded).subspan(at, part.length));
+    node.entries[at / (2 * kMiB)] = native::encode(part, forged.header.unit);
+    forged.file->write_at(s.end, ConstBytes(padded).subspan(at, part.length));
+    s.end += part.length;
+  }
+  part.kind = native::Kind::node;
+  part.level = 1;
+  part.offset = s.end;
+  part.length = native::kNodeSize;
+  part.tag = native::tag_of(bytes_of(node));
+  forged.file->write_at(s.end, bytes_of(node));
+  s.end += native::kNodeSize;
+  s.catalog.size = bytes.size();
+  s.catalog.height = 1;
+  s.catalog.root = part;
+  forged.seal();
+  Image image = forged.disk.open();
+  CHECK(image.check().damages == 0);
+  forged.file->write_at(0, Bytes(8));
+  Image again = forged.disk.open();
+  CHECK(again.check({.data = true, .repair = Repair::all, .progress = {}, .cancel = nullptr}).damages == 0);
+}
+
 TEST_CASE("varve: a journal of more than 1 GiB is refused, whatever the file's size") {
   Forged forged;
   forged.next.journal_offset = forged.next.end;

@@ -24,6 +24,15 @@ TEST_CASE("the first path named stays") {
   CHECK(std::string(e.what()) == "extent.vmdk: cannot read: Input/output error");
 }
 
+TEST_CASE("an error about the disk names its place there too, and the first one named stays") {
+  Error e = Error(Errc::corrupt, "a cluster is damaged").in("a.varve").at(131072).hint("restore it");
+  e.add_disk_offset(65536);
+  e.add_disk_offset(1);
+  CHECK(std::string(e.what()) == "a.varve: a cluster is damaged (at byte 131072, disk byte 65536): restore it");
+  CHECK(e.disk_offset() == 65536);
+  CHECK(std::string(Error(Errc::io, "no").at_disk(7).what()) == "no (disk byte 7)");
+}
+
 TEST_CASE("throwing an error cannot terminate: it moves without throwing") { CHECK(std::is_nothrow_move_constructible_v<Error>); }
 
 TEST_CASE("every code has a name") {

@@ -54,6 +54,10 @@ struct CheckReport {
   uint64_t repaired = 0;
   uint64_t leaked_bytes = 0;     ///< unrepaired
   uint64_t allocated_bytes = 0;  ///< of data, as stored
+  // Where the format can tell:
+  std::optional<uint64_t> free_bytes;          ///< of the file: nothing refers to them, and the next writer uses them
+  std::optional<uint64_t> branch_point_bytes;  ///< that only deleted snapshots hold which others are based on
+  std::optional<uint64_t> damaged_bytes;       ///< stored, and not what was written
 
   /// Counts the finding: as repaired if it is, else by its severity, a note not at all. Keeps it while there are fewer than kMaxFindings.
   /// leaked_bytes and allocated_bytes are left to the caller. Not thread-safe.

@@ -45,17 +45,21 @@ class Error : public std::exception {
 
   Error&& in(std::string_view path) &&;  ///< the file at fault; the first one named stays
   Error&& at(uint64_t offset) &&;        ///< byte offset in that file
+  Error&& at_disk(uint64_t offset) &&;   ///< byte of the disk that it is about; the first one named stays
   Error&& during(std::string_view operation) &&;
   Error&& hint(std::string_view what_to_do) &&;
   Error&& caused_by(std::string_view cause) &&;  ///< such as strerror()'s text
 
   /// Names the file unless one is named already: for layers that catch by reference and rethrow.
   void add_path(std::string_view path);
+  /// The same for the byte of the disk.
+  void add_disk_offset(uint64_t offset);
 
   Errc code() const noexcept { return code_; }
   const std::string& message() const noexcept { return message_; }
   const std::string& path() const noexcept { return path_; }
   std::optional<uint64_t> offset() const noexcept { return offset_; }
+  std::optional<uint64_t> disk_offset() const noexcept { return disk_offset_; }
   const std::string& operation() const noexcept { return operation_; }
   const std::string& hint() const noexcept { return hint_; }
   const std::string& cause() const noexcept { return cause_; }
@@ -68,6 +72,7 @@ class Error : public std::exception {
   std::string message_;
   std::string path_;
   std::optional<uint64_t> offset_;
+  std::optional<uint64_t> disk_offset_;
   std::string operation_;
   std::string hint_;
   std::string cause_;

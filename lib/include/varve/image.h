@@ -51,6 +51,9 @@ struct OpenOptions {
   std::string parent;
   /// Read this layer alone: what it does not hold reads as zeros. A layer that has a parent is not written to then.
   bool ignore_parent = false;
+  /// Open it for check() though damage makes it useless, as far as the format can. Until a repair mends that, whatever reads or changes the
+  /// disk throws corrupt.
+  bool for_check = false;
   /// Read the disk as this snapshot of the image holds it; empty: as it is now. Such an image is not written to.
   std::string snapshot;
   bool durable = true;  ///< false: flush() does not reach the medium (`--sync=none`)
