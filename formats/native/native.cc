@@ -22,12 +22,6 @@ std::unique_ptr<FormatImage> open_image(OpenContext& context) {
   parts.file = context.file();
   parts.headers = read_headers(*parts.file);
   parts.superblocks = read_superblocks(*parts.file, parts.headers.header);
-  if (context.writable() && parts.superblocks.unread) {
-    // What the next commit would write over may be what was flushed last.
-    throw Error(Errc::io, "one superblock can't be read, and it may be the newer one")
-        .at(superblock_offset(parts.superblocks.current.generation + 1))
-        .hint("try again; if it stays so, convert the image, as it was before, into a new one");
-  }
   if (parts.superblocks.current.head.size > context.limits().virtual_size)
     throw Error(Errc::limit, "a disk of " + std::to_string(parts.superblocks.current.head.size) + " bytes is larger than allowed");
   parts.writable = context.writable();

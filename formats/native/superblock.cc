@@ -24,19 +24,13 @@ bool all_zero(const std::array<uint8_t, count>& bytes) {
 struct Slot {
   std::optional<SuperblockRaw> raw;
   std::string fault;  ///< why it does not count; empty also if nothing stands there
-  bool unread = false;
 };
 
 Slot read_slot(Storage& file, size_t parity, const Header& header) {
   const uint64_t offset = superblock_offset(parity);
   if (!range_fits(offset, kBlock, file.size())) return {std::nullopt, "the file ends before it"};
   std::vector<std::byte> bytes(kBlock);
-  try {
-    file.read_at(offset, bytes);
-  } catch (const Error& error) {
-    if (error.code() != Errc::io) throw;
-    return {std::nullopt, "it can't be read", true};
-  }
+  file.read_at(offset, bytes);  // if that fails it may be whole, and newer than the other
   if (is_zero(bytes)) return {};
   const auto raw = load<SuperblockRaw>(bytes);
   if (raw.magic != kSuperblockMagic) return {std::nullopt, "it has no magic"};
@@ -99,7 +93,6 @@ Superblocks read_superblocks(Storage& file, const Header& header) {
   const size_t newer = !slots[0].raw || (slots[1].raw && slots[1].raw->generation > slots[0].raw->generation) ? 1 : 0;
   Superblocks result;
   result.fault = slots[1 - newer].fault;
-  result.unread = slots[1 - newer].unread;
   // Whoever makes an image writes both; what reads as zeros then has been lost.
   if (!slots[1 - newer].raw && result.fault.empty() && slots[newer].raw->generation > 1) result.fault = "there are zeros in its place";
   result.current = parse(*slots[newer].raw, header, file.size(), result.fault.empty());

@@ -35,11 +35,10 @@ struct Superblocks {
   std::optional<Superblock> older;
   /// Why the other slot does not count, if something stands in it: the current one may not be the newest that there was.
   std::string fault;
-  /// The host could not read the other slot: it may be whole, and newer.
-  bool unread = false;
 };
 
-/// Throws corrupt if none counts, if it contradicts itself, or if the file ends before its end of used space.
+/// Throws corrupt if none counts, if it contradicts itself, or if the file ends before its end of used space; what the host says if one
+/// can't be read.
 Superblocks read_superblocks(Storage& file, const Header& header);
 SuperblockRaw encode(const Superblock& superblock, const Header& header);
 

@@ -150,7 +150,7 @@ class Filling final : public Attempt {
     open.format = target_.format;
     open.file_system = &bench_.sound();
     Image image = Image::open(bench_.path(target_.image), open);
-    if (std::string found = damages(image); !found.empty()) return "check finds " + found;
+    if (std::string found = damages_after(how, image); !found.empty()) return "check finds " + found;
     std::vector<std::byte> content(source_.size());
     image.read_at(0, content);
     ShadowDisk disk(content.size());
