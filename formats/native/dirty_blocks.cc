@@ -6,22 +6,34 @@
 
 namespace varve::native {
 
+DirtyBlocks::Block& DirtyBlocks::block_of(Cluster& cluster, uint32_t index, const Page* base) {
+  const auto found = cluster.blocks.find(index);
+  if (found != cluster.blocks.end()) return found->second;
+  Block block{base != nullptr ? std::make_unique<Page>(*base) : std::make_unique<Page>(), true};
+  Block& added = cluster.blocks.emplace(index, std::move(block)).first->second;
+  ++pages_;
+  return added;
+}
+
 void DirtyBlocks::put(uint64_t offset, ConstBytes data, const Page* base, bool journaled) {
   const std::lock_guard lock(mutex_);
   const uint64_t number = offset / cluster_size_;
+  const uint64_t version = version_ + 1;
   Cluster& cluster = clusters_[number];
-  Block& block = cluster.blocks[static_cast<uint32_t>(offset % cluster_size_ / kBlock)];
-  if (block.page == nullptr) {
-    block.page = base != nullptr ? std::make_unique<Page>(*base) : std::make_unique<Page>();
-    block.journaled = true;
-    ++pages_;
+  Block* block = nullptr;
+  try {  // what takes memory comes first: if there is none, nothing is here that was not written
+    order_.emplace(version, number);
+    block = &block_of(cluster, static_cast<uint32_t>(offset % cluster_size_ / kBlock), base);
+  } catch (...) {
+    order_.erase(version);
+    if (cluster.blocks.empty()) clusters_.erase(number);
+    throw;
   }
-  std::copy(data.begin(), data.end(), block.page->begin() + offset % kBlock);
-  if (block.journaled && !journaled) ++unjournaled_;
-  block.journaled = block.journaled && journaled;
+  std::copy(data.begin(), data.end(), block->page->begin() + offset % kBlock);
+  if (block->journaled && !journaled) ++unjournaled_;
+  block->journaled = block->journaled && journaled;
   order_.erase(cluster.version);
-  cluster.version = ++version_;
-  order_.emplace(cluster.version, number);
+  cluster.version = version_ = version;
 }
 
 void DirtyBlocks::write(uint64_t offset, ConstBytes data, const Base& base, bool journaled) {

@@ -70,6 +70,7 @@ class DirtyBlocks {
     uint64_t version = 0;
   };
 
+  Block& block_of(Cluster& cluster, uint32_t index, const Page* base);
   void put(uint64_t offset, ConstBytes data, const Page* base, bool journaled);
   void forget_page(const Block& block);
 

@@ -76,6 +76,7 @@ class NativeImage final : public FormatImage {
 
   const ImageParts& parts() const { return parts_; }
   Extents& extents() { return extents_; }
+  const Space& space() const { return space_; }
   const Catalog& catalog() const { return catalog_; }
   const Superblock& durable() const { return durable_; }
   /// Of an image that is open for a check.

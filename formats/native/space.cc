@@ -145,6 +145,13 @@ bool Space::knows_used() const {
   return knows_used_;
 }
 
+IntervalSet Space::used() const {
+  const std::lock_guard lock(mutex_);
+  IntervalSet used = used_;
+  for (const Interval& chunk : {clusters_, nodes_}) used.erase(chunk.offset, chunk.length);
+  return used;
+}
+
 uint64_t Space::end() const {
   const std::lock_guard lock(mutex_);
   return end_;

@@ -34,6 +34,8 @@ class Space {
   /// What the trees of the state that was opened refer to, which has been superseded by a durable one of ours.
   void found(IntervalSet used);
   bool knows_used() const;
+  /// After found(): all that was given out and may still be referred to. For what watches the image.
+  IntervalSet used() const;
 
   uint64_t end() const;
   /// At a close, when nothing is taken any more: all that waits is free, and the end goes as far down as what is used lets it. Returns it.

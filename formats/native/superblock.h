@@ -37,7 +37,8 @@ struct Superblocks {
   std::string fault;
 };
 
-/// Throws corrupt if none counts, if it contradicts itself, or if the file ends before its end of used space.
+/// Throws corrupt if none counts, if it contradicts itself, or if the file ends before its end of used space; what the host says if one
+/// can't be read.
 Superblocks read_superblocks(Storage& file, const Header& header);
 SuperblockRaw encode(const Superblock& superblock, const Header& header);
 

@@ -1,6 +1,8 @@
 #include "base/interval_set.h"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "base/checked_math.h"
 
@@ -28,13 +30,27 @@ std::optional<Interval> IntervalSet::insert(uint64_t offset, uint64_t length) {
   uint64_t end = offset + length;
   auto it = ends_.upper_bound(begin);
   if (it != ends_.begin() && std::prev(it)->second >= begin) --it;  // one that only touches is merged, too
+  if (it == ends_.end() || it->first > end) {
+    ends_.emplace_hint(it, begin, end);
+    total_ += length;
+    return overlap;
+  }
+  // The first that is merged gives its node: this takes no memory, of which there may be none.
+  Map::node_type merged;
   while (it != ends_.end() && it->first <= end) {
     begin = std::min(begin, it->first);
     end = std::max(end, it->second);
     total_ -= it->second - it->first;
-    it = ends_.erase(it);
+    const auto next = std::next(it);
+    if (merged.empty())
+      merged = ends_.extract(it);
+    else
+      ends_.erase(it);
+    it = next;
   }
-  ends_.emplace_hint(it, begin, end);
+  merged.key() = begin;
+  merged.mapped() = end;
+  ends_.insert(it, std::move(merged));
   total_ += end - begin;
   return overlap;
 }

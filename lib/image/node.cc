@@ -319,6 +319,9 @@ void Node::change_catalog(const std::function<void()>& change) {
     if (error.code() != Errc::not_found && error.code() != Errc::exists && error.code() != Errc::invalid_argument)
       identity_.flush_failed->store(true, std::memory_order_release);
     throw;
+  } catch (...) {  // for want of memory, half way
+    identity_.flush_failed->store(true, std::memory_order_release);
+    throw;
   }
 }
 

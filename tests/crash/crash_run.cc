@@ -32,6 +32,7 @@ CrashRun::CrashRun(const Layout& layout, bool filled, Rng& rng)
   keep_freed_memory();
   if (layout.prepare != nullptr) layout.prepare(disk_);
   if (filled) fill();
+  if (layout.snapshots) make_branch();
   if (layout.damage != nullptr) layout.damage(disk_);
   open_recorded();
 }
@@ -52,6 +53,8 @@ CrashRun::CrashRun(CrashRun& earlier, const CutState& left)
     Image image = disk_.open(Access::read_only);
     disk_.model().resize(seen_of(image.size()));
     disk_.model().write(0, head_of(image));
+    kept_ = snapshots_of(disk_.files(), image);
+    next_snapshot_ = earlier.next_snapshot_ + 1;
     for (const std::string& damage : damages_of(image))
       if (rules_.excused(damage, left) || earlier.start_damages_.contains(damage)) start_damages_.insert(damage);
   }
@@ -86,7 +89,7 @@ void CrashRun::open_recorded() {
   }
   recording_ = std::make_unique<RecordingFileSystem>(disk_.files(), log_);
   history_ = std::make_unique<History>(disk_.model(), start_size_);
-  wholes_.push_back({0, 0, start_size_, hash_of(disk_.model().bytes().data(), disk_.model().size())});
+  wholes_.push_back({0, 0, state_now()});
   reopen();
 }
 
@@ -195,7 +198,9 @@ void CrashRun::reopen() {
 
 void CrashRun::random(unsigned steps) {
   for (unsigned i = 0; i < steps; ++i) {
-    if (layout_.block != 0 && rng_.one_in(5)) {
+    if (layout_.snapshots && rng_.one_in(5)) {
+      random_snapshot_change();
+    } else if (layout_.block != 0 && rng_.one_in(5)) {
       random_blocks();
     } else {
       random_step();

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -26,6 +27,7 @@ struct Layout {
   uint64_t block = 0;                    ///< bytes that are given up at once, by random steps; 0: they know of none
   uint64_t filled_run = 48 * 1024;       ///< bytes of data, then as many that are a hole
   Tearing tearing = {};                  ///< by the medium
+  bool snapshots = false;                ///< two of them, "base" and "side", over both of which something was written
   uint64_t seen = UINT64_MAX;            ///< of a disk too large for a model only so much is looked at; the rest is never written
 };
 
@@ -47,6 +49,11 @@ class CrashRun {
   void shrink(uint64_t bytes);
   /// As `varve check --repair=safe`. It may bring back what an earlier script had written when its power was cut: what it shows then.
   std::vector<std::byte> repair();
+  void create_snapshot();
+  /// "base", or the first one. If there is none, one is made.
+  void delete_snapshot();
+  /// To "side", or the last one. If there is none, one is made.
+  void revert_to_snapshot();
   void close();
   void reopen();
   /// In what was done until now the power does not fail: for scripts that take long to come to the point.
@@ -57,8 +64,12 @@ class CrashRun {
   void skip_to_compressible() { generation_ = generation_ / 4 * 4 + 3; }
   uint64_t random_length(uint64_t most) { return rng_.between(kSector, most); }
 
-  /// As a script of its own, on one of so many states the power is cut a second time in what follows; 0: on none.
-  void cut_again(uint64_t one_in) { cut_again_ = one_in; }
+  /// As a script of its own, on one of so many states the power is cut a second time in what follows; 0: on none. `distinct` gathers what
+  /// that leaves.
+  void cut_again(uint64_t one_in, std::set<PowerCuts::Hash>& distinct) {
+    cut_again_ = one_in;
+    distinct_again_ = &distinct;
+  }
 
   /// Judges every state. `distinct` gathers states over several runs; returns the first thing that is wrong, or an empty string.
   std::string judge(std::set<PowerCuts::Hash>& distinct);
@@ -83,11 +94,13 @@ class CrashRun {
     uint64_t offset;
     uint64_t length;
   };
+  using Snapshots = std::map<std::string, std::vector<std::byte>>;  // contents by name
   /// What was found when an image was opened for reading.
   struct Found {
     std::vector<std::byte> content;
     uint64_t size = 0;
     std::string identity;
+    Snapshots snapshots = {};
   };
 
   Range within(uint64_t offset, uint64_t length) const;
@@ -101,27 +114,43 @@ class CrashRun {
   OpenOptions options(FileSystem& files, Access access) const;
   PagedFileSystem files_of(const CutState& state);
 
+  // snapshots.cc
+  void make_branch();
+  template <typename Call, typename Effect>
+  void change_snapshots(Call call, Effect effect);
+  void random_snapshot_change();
+  Snapshots snapshots_of(FileSystem& files, Image& image) const;
+  std::string change_snapshots_after_the_cut(Image& image, ShadowDisk& model, uint64_t& size, Snapshots& snapshots);
+
   // verdict.cc
   static std::set<std::string> damages_of(Image& image);
   std::string verdict(const CutState& state);
   std::string judge_reading(PagedFileSystem& files, const CutState& state, Found& found);
   std::string judge_whole(const CutState& state, const Found& found) const;
-  std::string judge_second_cut(const CutState& state, std::set<PowerCuts::Hash>& distinct);
+  std::string judge_second_cut(const CutState& state);
   void published(size_t log_begin);
   std::string judge_rest(Image& image) const;
   std::string judge_identity(const Found& found) const;
   std::string judge_untouched(const PagedFileSystem& files, const CutState& state) const;
   std::string judge_writing(PagedFileSystem& files, const Found& found);
+  std::string judge_closed(PagedFileSystem& files, const Found& before, const Found& now);
   std::string work_on(Image& image, ShadowDisk& model);
   std::string give_up_a_block(Image& image, ShadowDisk& model);
-  std::string difference(Image& image, const ShadowDisk& model, uint64_t size) const;
 
-  /// The disk at a moment at which it may have become durable as a whole.
+  /// Of a disk and all its snapshots at one moment.
+  struct State {
+    uint64_t size = 0;
+    PowerCuts::Hash content{};
+    std::map<std::string, PowerCuts::Hash> snapshots;
+    bool operator==(const State&) const = default;
+  };
+  static State state_of(uint64_t size, ConstBytes content, const Snapshots& snapshots);
+  State state_now() { return state_of(image_ ? image_->size() : start_size_, disk_.model().bytes(), kept_); }
+  /// A moment at which it may have become durable as a whole.
   struct Whole {
     size_t log_begin;
     size_t log_end;
-    uint64_t size;
-    PowerCuts::Hash hash;
+    State state;
   };
 
   const Layout layout_;
@@ -144,7 +173,10 @@ class CrashRun {
   bool changes_ = false;    ///< what the guest sees, as far as the script asked for it
   bool resizes_ = false;
   std::vector<Whole> wholes_;
+  Snapshots kept_;
+  uint64_t next_snapshot_ = 0;
   uint64_t cut_again_ = 0;
+  std::set<PowerCuts::Hash>* distinct_again_ = nullptr;
   uint64_t judged_ = 0;
   uint64_t generation_ = 1;
 };

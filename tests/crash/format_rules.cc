@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <variant>
 
+#include "native/reachable.h"
 #include "native/superblock.h"
 #include "support/bytes.h"
 #include "support/image_kit.h"
@@ -38,7 +39,7 @@ std::vector<std::string> constant_items(FileSystem& /*files*/, Image& image) {
 
 std::vector<std::string> constant_features(FileSystem& /*files*/, Image& image) {
   std::vector<std::string> lines;
-  for (const char* key : {"image_uuid", "compression", "unit", "snapshots"}) lines.push_back(std::string(key) + ": " + detail(image, key));
+  for (const char* key : {"image_uuid", "compression", "unit"}) lines.push_back(std::string(key) + ": " + detail(image, key));
   const auto parent = image.info().parent;
   lines.push_back(parent ? "over " + parent->name + ", " + parent->identity : "without a parent");
   return lines;
@@ -51,10 +52,12 @@ bool torn_superblock(const std::string& damage, const CutState& state) {
                   damage.starts_with("the other superblock does not count: it has no magic"));
 }
 
+std::string leaks_of_native(FileSystem& files) { return leaks_of_closed(files.open(TestDisk::kPath, {})); }
+
 }  // namespace
 
 const FormatRules& rules_of(const std::string& format) {
-  static const FormatRules native{"generation", constant_features, torn_superblock, true};
+  static const FormatRules native{"generation", constant_features, torn_superblock, true, leaks_of_native};
   static const FormatRules vmdk{"cid", constant_lines};
   static const FormatRules vhdx{"data_write_guid", constant_items};
   if (format == "varve") return native;

@@ -21,6 +21,8 @@ struct FormatRules {
   bool (*excused)(const std::string& damage, const CutState& state) = [](const std::string&, const CutState&) { return false; };
   /// Every flush is there as a whole or not at all, and nothing that came after the last one.
   bool atomic = false;
+  /// Of a closed image: what is wrong with its space, or an empty string.
+  std::string (*leaks)(FileSystem& files) = [](FileSystem&) { return std::string(); };
 };
 
 const FormatRules& rules_of(const std::string& format);

@@ -16,10 +16,12 @@ namespace varve::test {
 namespace {
 
 constexpr uint64_t kKiB = 1024;
+/// Those after a second cut among them.
 constexpr uint64_t kStates = 60000;
-constexpr uint64_t kLongStates = 5000;
-/// On one of so many states the power fails again.
-constexpr uint64_t kCutAgain = 16;
+constexpr uint64_t kStatesWithSnapshots = 30000;
+constexpr uint64_t kStatesTwice = 4000;
+constexpr uint64_t kLongStates = 20000;
+constexpr uint64_t kLongStatesWithSnapshots = 10000;
 
 // ---- the images ----------------------------------------------------------------------------------
 
@@ -49,6 +51,12 @@ std::vector<Layout> layouts() {
   };
 }
 
+std::vector<Layout> layouts_with_snapshots() {
+  std::vector<Layout> all = layouts();
+  for (Layout& made : all) made.snapshots = true;
+  return all;
+}
+
 // ---- scripts of two operations -------------------------------------------------------------------
 
 struct Operation {
@@ -56,7 +64,9 @@ struct Operation {
   void (*run)(CrashRun& run, uint64_t cluster);
 };
 
-constexpr std::array<Operation, 12> kOperations = {{
+/// Those that change snapshots come last.
+constexpr size_t kPlainOperations = 12;
+constexpr std::array<Operation, 15> kOperations = {{
     {"write a cluster", [](CrashRun& run, uint64_t c) { run.write(c, c); }},
     {"write within a block", [](CrashRun& run, uint64_t c) { run.write(c + 512, 1024); }},
     {"write over clusters", [](CrashRun& run, uint64_t c) { run.write(2 * c - 1024, c + 2048); }},
@@ -83,6 +93,13 @@ constexpr std::array<Operation, 12> kOperations = {{
        run.close();
        run.reopen();
      }},
+    {"create a snapshot", [](CrashRun& run, uint64_t /*c*/) { run.create_snapshot(); }},
+    {"delete a snapshot", [](CrashRun& run, uint64_t /*c*/) { run.delete_snapshot(); }},
+    {"revert and write",
+     [](CrashRun& run, uint64_t c) {
+       run.revert_to_snapshot();
+       run.write(c, c);
+     }},
 }};
 
 uint64_t cluster_of(const Layout& layout) { return layout.block; }
@@ -102,19 +119,36 @@ void run_two(CrashRun& run, const Operation& first, const Operation& second, uin
 
 struct Tally {
   std::set<PowerCuts::Hash> distinct;
+  std::set<PowerCuts::Hash> twice;  ///< the power failed again in what followed
   uint64_t scripts = 0;
   std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
 
   double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count(); }
   void print(const char* what) const {
-    std::printf("power cuts, %s: %zu distinct states of %llu scripts in %.1f s, %.0f a second\n", what, distinct.size(),
-                static_cast<unsigned long long>(scripts), seconds(), static_cast<double>(distinct.size()) / seconds());
+    std::printf("power cuts, %s: %zu distinct states of %llu scripts and %zu after a second cut in %.1f s\n", what, distinct.size(),
+                static_cast<unsigned long long>(scripts), twice.size(), seconds());
   }
 };
 
 /// Every layout, cold and warm.
 constexpr uint64_t kWays = 16;
-constexpr uint64_t kWaysOfAPlainRun = 3;
+
+/// Pair number `number` on `ways` of them; each pair on others, all of them in turn.
+/// On one of `cut_again` states the power fails again.
+void run_pair(const Operation& first, const Operation& second, uint64_t number, uint64_t ways, uint64_t cut_again,
+              const std::vector<Layout>& all, Tally& tally, Rng& rng) {
+  for (uint64_t i = 0; i < std::min(kWays, scaled(ways)); ++i) {
+    const uint64_t way = (number * 3 + i * 5) % kWays;
+    const Layout& made = all[way / 2];
+    const bool warm = way % 2 != 0;
+    CrashRun run(made, true, rng);
+    run.cut_again(cut_again, tally.twice);
+    run_two(run, first, second, cluster_of(made), warm);
+    const std::string wrong = run.judge(tally.distinct);
+    CHECK_MESSAGE(wrong == "", first.name << ", " << second.name << (warm ? ", warm, on " : " on ") << made.config.name << ": " << wrong);
+    ++tally.scripts;
+  }
+}
 
 TEST_CASE("varve survives a power cut at any moment of all scripts of two operations: 60,000 distinct states") {
   Rng rng("varve power cuts");
@@ -122,25 +156,31 @@ TEST_CASE("varve survives a power cut at any moment of all scripts of two operat
   const std::vector<Layout> all = layouts();
   Tally tally;
   uint64_t number = 0;
-  for (const Operation& first : kOperations) {
-    for (const Operation& second : kOperations) {
-      if (number++ % stride() != 0) continue;
-      for (uint64_t i = 0; i < std::min(kWays, scaled(kWaysOfAPlainRun)); ++i) {
-        const uint64_t way = (number * 3 + i * 5) % kWays;  // each pair on others, all of them in turn
-        const Layout& made = all[way / 2];
-        const bool warm = way % 2 != 0;
-        CrashRun run(made, true, rng);
-        run.cut_again(kCutAgain);
-        run_two(run, first, second, cluster_of(made), warm);
-        const std::string wrong = run.judge(tally.distinct);
-        CHECK_MESSAGE(wrong == "",
-                      first.name << ", " << second.name << (warm ? ", warm, on " : " on ") << made.config.name << ": " << wrong);
-        ++tally.scripts;
-      }
+  for (size_t first = 0; first < kPlainOperations; ++first) {
+    for (size_t second = 0; second < kPlainOperations; ++second) {
+      if (number++ % stride() == 0) run_pair(kOperations[first], kOperations[second], number, 3, 16, all, tally, rng);
     }
   }
   tally.print("two operations");
-  if (stride() == 1) CHECK(tally.distinct.size() >= kStates);
+  if (stride() == 1) CHECK(tally.distinct.size() + tally.twice.size() >= kStates);
+  if (stride() == 1) CHECK(tally.twice.size() >= kStatesTwice);
+}
+
+TEST_CASE("varve survives a power cut in all scripts of two operations on a tree of snapshots, which stay what they were") {
+  Rng rng("varve power cuts with snapshots");
+  SHOW_SEED(rng);
+  const std::vector<Layout> all = layouts_with_snapshots();
+  Tally tally;
+  uint64_t number = 0;
+  for (size_t first = 0; first < kOperations.size(); ++first) {
+    for (size_t second = 0; second < kOperations.size(); ++second) {
+      const bool snapshots = first >= kPlainOperations || second >= kPlainOperations;
+      if (number++ % stride() == 0) run_pair(kOperations[first], kOperations[second], number, snapshots ? 5 : 1, 48, all, tally, rng);
+    }
+  }
+  tally.print("two operations with snapshots");
+  if (stride() == 1) CHECK(tally.distinct.size() + tally.twice.size() >= kStatesWithSnapshots);
+  if (stride() == 1) CHECK(tally.twice.size() >= kStatesTwice);
 }
 
 // ---- longer scripts ------------------------------------------------------------------------------
@@ -177,10 +217,16 @@ constexpr std::array<Script, 6> kLongScripts = {{{"random on an empty disk", fal
                                                  {"random sessions of an empty disk", false, random_sessions},
                                                  {"random sessions of a filled disk", true, random_sessions}}};
 
-TEST_CASE("varve survives a power cut in longer scripts: 5,000 distinct states") {
+TEST_CASE("varve survives a power cut in longer scripts: 20,000 distinct states") {
   Rng rng("varve long power cuts");
   SHOW_SEED(rng);
   run_pairs(pairs(layouts(), kLongScripts, rng), scaled(kLongStates), rng);
+}
+
+TEST_CASE("varve survives a power cut in longer scripts on a tree of snapshots: 10,000 distinct states") {
+  Rng rng("varve long power cuts with snapshots");
+  SHOW_SEED(rng);
+  run_pairs(pairs(layouts_with_snapshots(), kLongScripts, rng), scaled(kLongStatesWithSnapshots), rng);
 }
 
 /// What is found wrong if the medium sees `tampered` of the log.
@@ -188,16 +234,19 @@ std::string judge_tampered(const Layout& made, std::vector<StorageEvent> (*tampe
   Rng rng("varve tampered");
   std::set<PowerCuts::Hash> distinct;
   CrashRun run(made, true, rng);
-  run_two(run, kOperations[2], kOperations[8], cluster_of(made), false);
+  const auto& [first, second] = made.snapshots ? std::pair(kOperations[13], kOperations[14]) : std::pair(kOperations[2], kOperations[8]);
+  run_two(run, first, second, cluster_of(made), false);
   return run.judge(distinct, tamper(run.log()));
 }
 
 TEST_CASE("varve: a medium that lies about flushes is caught, and one that forgets every other flush") {
-  for (const Layout& made : layouts()) {
-    INFO(made.config.name);
-    CHECK(judge_tampered(made, without_flushes) != "");
-    CHECK(judge_tampered(made, [](auto log) { return without_every_other_flush(std::move(log), true); }) != "");
-    CHECK(judge_tampered(made, [](auto log) { return without_every_other_flush(std::move(log), false); }) != "");
+  for (const bool snapshots : {false, true}) {
+    for (const Layout& made : snapshots ? layouts_with_snapshots() : layouts()) {
+      INFO(made.config.name << (snapshots ? ", snapshots" : ""));
+      CHECK(judge_tampered(made, without_flushes) != "");
+      CHECK(judge_tampered(made, [](auto log) { return without_every_other_flush(std::move(log), true); }) != "");
+      CHECK(judge_tampered(made, [](auto log) { return without_every_other_flush(std::move(log), false); }) != "");
+    }
   }
 }
 

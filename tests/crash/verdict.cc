@@ -40,7 +40,7 @@ std::string CrashRun::judge(std::set<PowerCuts::Hash>& distinct, std::vector<Sto
       [&](const CutState& state) {
         if (!wrong.empty()) return;
         std::string problem = verdict(state);
-        if (problem.empty() && cut_again_ != 0 && judged_++ % cut_again_ == 0) problem = judge_second_cut(state, distinct);
+        if (problem.empty() && cut_again_ != 0 && judged_++ % cut_again_ == 0) problem = judge_second_cut(state);
         if (!problem.empty()) wrong = state.name + ": " + problem;
       },
       judged_from_);
@@ -99,7 +99,7 @@ std::string CrashRun::judge_reading(PagedFileSystem& files, const CutState& stat
   Image image = Image::open(TestDisk::kPath, options(files, Access::read_only));
   for (const std::string& damage : damages_of(image))
     if (!start_damages_.contains(damage) && !rules_.excused(damage, state)) return "check finds " + damage;
-  found = {head_of(image), image.size(), identity_of(image)};
+  found = {head_of(image), image.size(), identity_of(image), snapshots_of(files, image)};
   if (std::string wrong = history_->verdict(state.position, found.content, found.size); !wrong.empty()) return wrong;
   if (std::string wrong = judge_whole(state, found); !wrong.empty()) return wrong;
   if (std::string wrong = judge_rest(image); !wrong.empty()) return wrong;
@@ -111,23 +111,35 @@ std::string CrashRun::judge_reading(PagedFileSystem& files, const CutState& stat
   return judge_identity(found);
 }
 
-void CrashRun::published(size_t log_begin) {
-  wholes_.push_back({log_begin, log_->size(), image_->size(), hash_of(disk_.model().bytes().data(), disk_.model().size())});
+void CrashRun::published(size_t log_begin) { wholes_.push_back({log_begin, log_->size(), state_now()}); }
+
+CrashRun::State CrashRun::state_of(uint64_t size, ConstBytes content, const Snapshots& snapshots) {
+  State state{size, hash_of(content.data(), content.size()), {}};
+  for (const auto& [name, bytes] : snapshots) state.snapshots.emplace(name, hash_of(bytes.data(), bytes.size()));
+  return state;
 }
 
-/// Of a format whose flushes are whole or not there at all: the disk is as one of them left it, the last that returned or a later one.
+/// Of a format whose flushes are whole or not there at all: the disk and every snapshot are as one of them left it, the last that returned
+/// or a later one.
 std::string CrashRun::judge_whole(const CutState& state, const Found& found) const {
   if (!rules_.atomic) return {};
   size_t last = wholes_.size();
   while (wholes_[last - 1].log_end > state.position) --last;
-  const PowerCuts::Hash hash = hash_of(found.content.data(), found.content.size());
-  for (size_t i = last - 1; i < wholes_.size() && (i < last || wholes_[i].log_begin < state.position); ++i)
-    if (wholes_[i].size == found.size && wholes_[i].hash == hash) return {};
-  return "the disk is as no flush left it, from number " + std::to_string(last - 1) + " on";
+  const State now = state_of(found.size, found.content, found.snapshots);
+  bool disk = false;
+  for (size_t i = last - 1; i < wholes_.size() && (i < last || wholes_[i].log_begin < state.position); ++i) {
+    if (wholes_[i].state == now) return {};
+    disk = disk || (wholes_[i].state.size == now.size && wholes_[i].state.content == now.content);
+  }
+  const std::string from = " from number " + std::to_string(last - 1) + " on";
+  if (!disk) return "the disk is as no flush left it," + from;
+  std::string names;
+  for (const auto& one : now.snapshots) names += " " + one.first;
+  return "the disk is as a flush left it, and its snapshots (" + names + " ) are not," + from;
 }
 
 /// What follows the first cut is a script of its own.
-std::string CrashRun::judge_second_cut(const CutState& state, std::set<PowerCuts::Hash>& distinct) {
+std::string CrashRun::judge_second_cut(const CutState& state) {
   CrashRun second(*this, state);
   second.random(3);
   second.flush();
@@ -135,7 +147,7 @@ std::string CrashRun::judge_second_cut(const CutState& state, std::set<PowerCuts
   second.flush();
   second.random(1);
   second.close();
-  const std::string wrong = second.judge(distinct);
+  const std::string wrong = second.judge(*distinct_again_);
   return wrong.empty() ? wrong : "then, in what follows, " + wrong;
 }
 
@@ -191,13 +203,27 @@ std::string CrashRun::judge_writing(PagedFileSystem& files, const Found& found) 
     model.resize(seen_of(size));
   }
   if (std::string found_now = damages(image, false); !found_now.empty()) return "after the cut and more writes, check finds " + found_now;
+  Found then = found;
+  if (layout_.snapshots) {
+    if (std::string wrong = change_snapshots_after_the_cut(image, model, size, then.snapshots); !wrong.empty())
+      return "after the cut, " + wrong;
+  }
   image.close();
-  Image again = Image::open(TestDisk::kPath, options(files, Access::read_only));
-  if (identity_of(again) == found.identity && !found.identity.empty() && !same_bytes(model.bytes(), found.content))
-    return "after the cut and more writes the disk has changed, and its identity has not";
-  std::string wrong = difference(again, model, size);
-  if (wrong.empty()) wrong = damages(again, false);
+  then.size = size;
+  then.content.assign(model.bytes().begin(), model.bytes().end());
+  std::string wrong = judge_closed(files, found, then);
   return wrong.empty() ? wrong : "after the cut, more writes and a close, " + wrong;
+}
+
+std::string CrashRun::judge_closed(PagedFileSystem& files, const Found& before, const Found& now) {
+  Image image = Image::open(TestDisk::kPath, options(files, Access::read_only));
+  if (identity_of(image) == before.identity && !before.identity.empty() && !same_bytes(now.content, before.content))
+    return "the disk has changed, and its identity has not";
+  if (image.size() != now.size) return "the size is " + std::to_string(image.size()) + ", should be " + std::to_string(now.size);
+  if (std::string wrong = describe_difference(0, head_of(image), now.content); !wrong.empty()) return wrong;
+  if (snapshots_of(files, image) != now.snapshots) return "the snapshots have changed";
+  if (std::string wrong = damages(image, false); !wrong.empty()) return wrong;
+  return rules_.leaks(files);
 }
 
 std::string CrashRun::work_on(Image& image, ShadowDisk& model) {
@@ -228,11 +254,6 @@ std::string CrashRun::give_up_a_block(Image& image, ShadowDisk& model) {
   image.flush();
   image.flush();
   return {};
-}
-
-std::string CrashRun::difference(Image& image, const ShadowDisk& model, uint64_t size) const {
-  if (image.size() != size) return "the size is " + std::to_string(image.size()) + ", should be " + std::to_string(size);
-  return describe_difference(0, head_of(image), model.bytes());
 }
 
 }  // namespace varve::test

@@ -46,7 +46,7 @@ uint64_t fail_everywhere(const std::vector<Script>& scripts, bool sticky) {
   uint64_t first = 0;  // another one for each script, or a stride would never reach some allocations
   for (const Script& script : scripts) {
     attempt(script, 0, false);  // what is made once for the whole program
-    const uint64_t step = stride() * script.one_in;
+    const uint64_t step = stride() * script.one_in * script.one_allocation_in;
     for (uint64_t k = 1 + first++ % step;; k += step, ++injected) {
       INFO(script.name << ", allocation " << k << std::string(sticky ? " and all after it" : ""));
       const uint64_t before = heap_in_use();
@@ -69,6 +69,8 @@ TEST_CASE("every allocation of open, info, map, read, check, probe and compare f
 TEST_CASE("every allocation of write, zero, discard, flush, resize and close fails, in every subformat") {
   fail_all("writing in place", session_scripts(), 34500);
 }
+
+TEST_CASE("every allocation of a change of snapshots fails") { fail_all("changing snapshots", snapshot_scripts(), 1000); }
 
 TEST_CASE("every allocation of a growth that moves the table fails") { fail_all("the table moves", moving_scripts(), 460); }
 

@@ -15,6 +15,7 @@
 #include "io/memory_file_system.h"
 #include "support/storages.h"
 #include "varve/error.h"
+#include "varve/image.h"
 
 namespace varve::test {
 
@@ -54,6 +55,7 @@ class MemoryBench final : public Bench {
 struct Circumstances {
   bool done = false;     ///< the script came to its end
   bool honest = true;    ///< what the host said was true
+  bool torn = false;     ///< half of a write may be there
   bool lasting = false;  ///< all calls failed to the end: nothing could be read or removed any more
 };
 
@@ -106,10 +108,14 @@ struct Script {
   std::function<std::unique_ptr<Attempt>(Bench&)> begin;
   std::optional<Errc> also = std::nullopt;  ///< an error that may come besides those of the host
   uint64_t one_in = 1;                      ///< of many calls that are alike so many need not be struck
+  uint64_t one_allocation_in = 1;           ///< of those besides
 };
 
 /// Empty if `now` is `before` but for what is in `may_differ`; else the first file that is not.
 std::string difference(const FileSet& before, const FileSet& now, const std::vector<std::string>& may_differ = {});
+
+/// As damages() (support/image_kit.h), less what a check has to say of a varve superblock of which only half was written.
+std::string damages_after(const Circumstances& how, Image& image);
 
 /// Prints how many faults there were. A run in full with fewer than `at_least` fails.
 void report(const std::string& what, uint64_t injected, uint64_t at_least);

@@ -47,6 +47,7 @@ bool strike(const Script& script, const Fault& fault, bool honest, uint64_t at) 
   Circumstances how;
   how.done = attempt->carry_out();
   how.honest = honest;
+  how.torn = fault.kind == FaultKind::torn_write;
   how.lasting = fault.sticky && fault.hit == Hit::any;
   if (!plan->struck()) return false;
   if (honest) CHECK(attempt->witness().other_than({Errc::io, Errc::no_space, script.also.value_or(Errc::io)}) == "");
@@ -79,6 +80,10 @@ TEST_CASE("MEM-5: an open, check or read that fails at any call throws the host'
 
 TEST_CASE("every call to the host fails once and for ever: the error is reported and the image stays sound, in every subformat") {
   report("faults in place", strike_everywhere(session_scripts(), failures(), true), 12300);
+}
+
+TEST_CASE("a change of snapshots that fails at any call: disk and snapshots are as before or as afterwards, and no space is lost") {
+  report("faults while snapshots change", strike_everywhere(snapshot_scripts(), failures(), true), 1000);
 }
 
 TEST_CASE("a growth that moves the table and fails at any call: the old size or the new one, and what the handle says is so") {

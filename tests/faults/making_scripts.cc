@@ -150,7 +150,7 @@ class Filling final : public Attempt {
     open.format = target_.format;
     open.file_system = &bench_.sound();
     Image image = Image::open(bench_.path(target_.image), open);
-    if (std::string found = damages(image); !found.empty()) return "check finds " + found;
+    if (std::string found = damages_after(how, image); !found.empty()) return "check finds " + found;
     std::vector<std::byte> content(source_.size());
     image.read_at(0, content);
     ShadowDisk disk(content.size());
@@ -248,6 +248,19 @@ std::vector<Script> making_vhdx_scripts() {
   return all;
 }
 
+const OptionMap kSmallJournal = {{"journal_size", "64K"}, {"cluster_size", "16K"}};
+
+std::vector<Script> making_native_scripts() {
+  OptionMap packed = kSmallJournal;
+  packed["compression"] = "zstd:1";
+  return {creating_and_growing("varve", kSmallJournal),
+          creating_child(native_disks().front(), kSmallJournal),
+          creating("varve", packed),
+          filling_new(raw_disk(), "varve", packed, 48 * 1024),
+          converting(raw_disk(), "varve", kSmallJournal),
+          converting(vmdk_disk("monolithicSparse"), "varve", packed, 3)};
+}
+
 }  // namespace
 
 std::vector<Script> making_scripts() {
@@ -268,6 +281,8 @@ std::vector<Script> making_scripts() {
   all.push_back(converting(vmdk_disk("monolithicSparse"), "vmdk", stream, 3));
   const std::vector<Script> vhdx = making_vhdx_scripts();
   all.insert(all.end(), vhdx.begin(), vhdx.end());
+  const std::vector<Script> native = making_native_scripts();
+  all.insert(all.end(), native.begin(), native.end());
   return all;
 }
 
@@ -279,6 +294,7 @@ std::vector<Script> replacing_scripts() {
     if (target.window == 0) all.push_back(filling(target));
   all.push_back(replacing(vhdx_disk("dynamic"), "vhdx", vhdx_options("dynamic")));
   all.push_back(filling(vhdx_disk("dynamic")));
+  all.push_back(replacing(native_disks().front(), "varve", kSmallJournal));
   return all;
 }
 

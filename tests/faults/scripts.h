@@ -20,6 +20,9 @@ inline constexpr size_t kReadScript = 2;
 /// A VHDX grows until its table has to move.
 std::vector<Script> moving_scripts();
 
+/// Snapshots of varve images are made, deleted, reverted to and renamed, with writes between.
+std::vector<Script> snapshot_scripts();
+
 /// create and convert, to each subformat: a new image is there in whole or not at all.
 std::vector<Script> making_scripts();
 /// convert over an image that is there, or into it.

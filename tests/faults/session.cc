@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "native/reachable.h"
 #include "support/heap.h"
 #include "support/image_kit.h"
 #include "support/pattern.h"
@@ -133,7 +134,7 @@ void Session::close() {
 std::string Session::verdict(const Circumstances& how) {
   if (wrong_ != nullptr) return wrong_;
   if (std::string wrong = difference(*subject_.files, bench_.contents(), subject_.own); !wrong.empty()) return wrong;
-  if (how.honest) return judge_content();
+  if (how.honest) return judge_content(how);
   try {
     // What it holds nobody knows. It must do no harm.
     Image image = open(Access::read_only);
@@ -148,7 +149,7 @@ std::string Session::verdict(const Circumstances& how) {
   return {};
 }
 
-std::string Session::judge_content() {
+std::string Session::judge_content(const Circumstances& circumstances) {
   if (subject_.needs != Repair::none) {
     Image image = open(Access::read_write);
     CheckOptions how;
@@ -156,7 +157,7 @@ std::string Session::judge_content() {
     image.check(how);
     image.close();
   }
-  if (std::string wrong = judge_reading(); !wrong.empty()) return wrong;
+  if (std::string wrong = judge_reading(circumstances); !wrong.empty()) return wrong;
   // What is left can be written to like any other image.
   constexpr uint64_t kAt = 65 * kKiB;
   const auto data = pattern(subject_.window + kAt, 9, 1024);
@@ -169,13 +170,16 @@ std::string Session::judge_content() {
   std::vector<std::byte> read(data.size());
   image.read_at(subject_.window + kAt, read);
   if (read != data) return "a write afterwards is not there";
+  if (subject_.format == "varve") {
+    if (std::string wrong = leaks_of_closed(bench_.sound().open(bench_.path(subject_.image), {})); !wrong.empty()) return wrong;
+  }
   std::string found = damages(image, false);
   return found.empty() ? found : "after one more write, check finds " + found;
 }
 
-std::string Session::judge_reading() {
+std::string Session::judge_reading(const Circumstances& circumstances) {
   Image image = open(Access::read_only);
-  if (std::string found = damages(image); !found.empty()) return "check finds " + found;
+  if (std::string found = damages_after(circumstances, image); !found.empty()) return "check finds " + found;
   std::vector<std::byte> content(static_cast<size_t>(image.size() - subject_.window));
   image.read_at(subject_.window, content);
   return history_.verdict(now_ + 1, content);

@@ -43,8 +43,8 @@ class Session final : public Attempt {
   template <typename Call>
   bool change(Call call);
   void account(bool done, uint64_t offset, uint64_t length);
-  std::string judge_content();
-  std::string judge_reading();
+  std::string judge_content(const Circumstances& circumstances);
+  std::string judge_reading(const Circumstances& circumstances);
 
   Bench& bench_;
   const Subject& subject_;

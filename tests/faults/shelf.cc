@@ -239,6 +239,7 @@ const std::vector<Subject>& writable_disks() {
                                   vmdk_disk("twoGbMaxExtentFlat"),
                                   vmdk_disk("vmfs")};
     disks.insert(disks.end(), vhdx_disks().begin(), vhdx_disks().end());
+    disks.insert(disks.end(), native_disks().begin(), native_disks().end());
     return disks;
   }();
   return all;

@@ -1,8 +1,10 @@
-// The images that the scripts work on: small, one of each kind, made once. VHDX, whose blocks are never small, are in vhdx_shelf.cc.
+// The images that the scripts work on: small, one of each kind, made once. VHDX, whose blocks are never small, are in
+// vhdx_shelf.cc, varve images in native_shelf.cc.
 #ifndef VARVE_TESTS_FAULTS_SHELF_H
 #define VARVE_TESTS_FAULTS_SHELF_H
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -39,6 +41,14 @@ const Subject& vhdx_disk(const std::string& subformat);
 /// A child and one whose log has to be replayed among them.
 const std::vector<Subject>& vhdx_disks();
 const std::vector<Subject>& damaged_vhdx_disks();
+/// The varve images among writable_disks(); a child and one with a journal that has to be replayed among them.
+const std::vector<Subject>& native_disks();
+/// A varve image with snapshots, and what each holds.
+struct NativeTree {
+  Subject disk;
+  std::map<std::string, std::vector<std::byte>> snapshots;
+};
+const std::vector<NativeTree>& native_trees();
 /// All that can be written to; deltas and a disk that is split in two among them.
 const std::vector<Subject>& writable_disks();
 /// Formats that are only read: COWD, seSparse, streams of other shapes.

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The reader written from the specification against the library: reader_test.py IMAGE_WRITER SCRATCH_DIR.
+"""The reader written from the specification against the library: reader_test.py IMAGE_WRITER CONFORMANCE_IMAGES SCRATCH_DIR [CASE..].
 
 Both must show the same bytes of every image; of a damaged one both may refuse, and neither may show wrong bytes. VARVE_TEST_CLI is the
 tool, VARVE_TEST_SEED the seed. The last line counts the cases, as every test program's does.
@@ -34,8 +34,8 @@ class Skipped(Exception):
 class Bench:
     """A directory to work in, and the two programs."""
 
-    def __init__(self, directory, writer):
-        self.directory, self.writer = pathlib.Path(directory), writer
+    def __init__(self, directory, writer, conformance_images):
+        self.directory, self.writer, self.conformance_images = pathlib.Path(directory), writer, conformance_images
         self.image, self.raw, self.out = (self.directory / name for name in ("image.varve", "image.raw", "out.raw"))
         self.random = random.Random(SEED)
 
@@ -246,6 +246,24 @@ def snapshots_read_alike(bench):
             same(bench.by_reader(), bytes(contents), f"{options}, the disk at step {step}")
 
 
+def every_configuration_of_the_conformance_suite_reads_alike_with_all_its_snapshots(bench):
+    listed = subprocess.run([bench.conformance_images, bench.directory], stdout=subprocess.PIPE, text=True, check=True).stdout
+    states = over_parents = 0
+    for line in listed.splitlines():
+        number, child, name, *snapshots = line.split("\t")
+        image = bench.directory / f"{number}.varve"
+        assert snapshots == sorted(snapshot.name for snapshot in varve_reader.Image(image).snapshots.values() if not snapshot.hidden), name
+        for snapshot in [None, *snapshots]:
+            expected = (bench.directory / f"{number}.{snapshot or 'head'}.raw").read_bytes()
+            got = bench.by_reader(image, snapshot)
+            if got is None and child == "child":  # this reader opens no second file
+                over_parents += 1
+                continue
+            same(got, expected, f"{name}, {snapshot or 'the disk'}")
+            states += 1
+    assert states >= 60 and over_parents >= 4, f"{states} states, and {over_parents} over parents"
+
+
 def a_changed_byte_of_a_closed_image_never_gives_wrong_bytes(bench):
     for options in ("cluster_size=4K", "cluster_size=64K,compression=zstd", "cluster_size=64K,compression=zlib"):
         contents = bench.mixture(400 * KIB)
@@ -303,17 +321,17 @@ CASES = [the_tags_own_implementation_agrees_with_xxhsum, every_configuration_rea
          tall_trees_of_sparse_disks_read_alike, what_was_flushed_and_never_closed_reads_alike, info_tells_sizes_generation_and_parents,
          attachments_and_a_parent_s_snapshot_are_named_as_the_specification_says,
          the_program_dumps_without_any_library_and_says_in_a_line_what_is_wrong, snapshots_read_alike,
-         a_changed_byte_of_a_closed_image_never_gives_wrong_bytes, a_changed_byte_of_an_open_image_gives_a_flushed_state_or_none,
-         sealed_changes_are_judged_alike]
+         every_configuration_of_the_conformance_suite_reads_alike_with_all_its_snapshots, a_changed_byte_of_a_closed_image_never_gives_wrong_bytes,
+         a_changed_byte_of_an_open_image_gives_a_flushed_state_or_none, sealed_changes_are_judged_alike]
 
 
 def main():
     failed = skipped = 0
-    cases = [case for case in CASES if len(sys.argv) < 4 or case.__name__ in sys.argv[3:]]
+    cases = [case for case in CASES if len(sys.argv) < 5 or case.__name__ in sys.argv[4:]]
     for case in cases:
-        with tempfile.TemporaryDirectory(dir=sys.argv[2]) as directory:
+        with tempfile.TemporaryDirectory(dir=sys.argv[3]) as directory:
             try:
-                case(Bench(directory, sys.argv[1]))
+                case(Bench(directory, *sys.argv[1:3]))
             except Skipped as reason:
                 skipped += 1
                 print(f"SKIPPED {case.__name__}: {reason}")

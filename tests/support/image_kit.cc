@@ -19,9 +19,14 @@ ImageConfig vhdx(const std::string& name, uint64_t size, OptionMap options, std:
   return {"vhdx " + name, "vhdx", std::move(options), size, parent_size, unit};
 }
 
-ImageConfig native(const std::string& name, uint64_t size, OptionMap options, std::optional<uint64_t> parent_size = std::nullopt) {
+ImageConfig native(const std::string& name, uint64_t size, OptionMap options, std::optional<uint64_t> parent_size = std::nullopt,
+                   const std::string& parent_format = {}) {
   options.emplace("journal_size", "128K");
-  return {"varve " + name, "varve", std::move(options), size, parent_size};
+  return {"varve " + name, "varve", std::move(options), size, parent_size, 512, parent_format};
+}
+
+const std::string& parent_format_of(const ImageConfig& config) {
+  return config.parent_format.empty() ? config.format : config.parent_format;
 }
 
 std::vector<ImageConfig> make_configs() {
@@ -48,14 +53,23 @@ std::vector<ImageConfig> make_configs() {
       vmdk("twoGbMaxExtentSparse delta", odd, {{"subformat", "twoGbMaxExtentSparse"}}, odd),
       vmdk("twoGbMaxExtentFlat", odd, {{"subformat", "twoGbMaxExtentFlat"}}),
       vmdk("vmfs", odd, {{"subformat", "vmfs"}}),
-      native("64 KiB clusters", odd, {}),
+      native("4 KiB clusters", odd, {{"cluster_size", "4K"}}),
       native("4 KiB clusters, zlib", odd, {{"cluster_size", "4K"}, {"compression", "zlib:1"}}),
+      native("4 KiB clusters, zstd", odd, {{"cluster_size", "4K"}, {"compression", "zstd"}}),
+      native("64 KiB clusters", odd, {}),
+      native("64 KiB clusters, zlib", odd, {{"compression", "zlib:1"}}),
       native("64 KiB clusters, zstd", odd, {{"compression", "zstd"}}),
-      native("2 MiB clusters, zstd", odd, {{"cluster_size", "2M"}, {"compression", "zstd:1"}}),
+      native("2 MiB clusters", odd, {{"cluster_size", "2M"}, {"journal_size", "1M"}}),
+      native("2 MiB clusters, zlib", odd, {{"cluster_size", "2M"}, {"compression", "zlib:1"}, {"journal_size", "1M"}}),
+      native("2 MiB clusters, zstd", odd, {{"cluster_size", "2M"}, {"compression", "zstd:1"}, {"journal_size", "1M"}}),
+      native("no journal", odd, {{"journal_size", "0"}}),
+      native("4 KiB clusters, zlib, no journal", odd, {{"cluster_size", "4K"}, {"compression", "zlib:1"}, {"journal_size", "0"}}),
       native("one sector", 512, {}),
       native("empty", 0, {}),
       native("child", odd, {{"cluster_size", "16K"}}, odd),
       native("child over a shorter parent", odd, {{"cluster_size", "4K"}, {"compression", "zstd"}}, kMiB + 512),
+      native("child over a VMDK", odd, {{"compression", "zlib:1"}}, odd, "vmdk"),
+      native("child over a shorter raw disk, no journal", odd, {{"cluster_size", "4K"}, {"journal_size", "0"}}, kMiB + 512, "raw"),
       vhdx("dynamic", odd, {{"block_size", "1M"}}),
       vhdx("dynamic, one sector", 512, {}),
       vhdx("dynamic, 4096-byte sectors", 4 * kMiB, {{"block_size", "2M"}, {"logical_sector_size", "4096"}}),
@@ -87,11 +101,11 @@ ShadowDisk TestDisk::make_parent(const ImageConfig& config, MemoryFileSystem& fi
   if (!config.parent_size) return parent;
   OptionMap options;
   if (config.sector != 512) options["logical_sector_size"] = std::to_string(config.sector);
-  create_image(files, kParentPath, config.format, *config.parent_size, options, random);
+  create_image(files, kParentPath, parent_format_of(config), *config.parent_size, options, random);
   OpenOptions how;
   how.random = random;
   how.access = Access::read_write;
-  how.format = config.format;
+  how.format = parent_format_of(config);
   how.file_system = &files;
   Image image = Image::open(kParentPath, how);
   const std::vector<std::byte> data = pattern(0, 1000000, static_cast<size_t>(*config.parent_size));
@@ -117,7 +131,7 @@ CreateOptions TestDisk::create_options() {
   how.file_system = through != nullptr ? through : files_.get();
   if (config_.parent_size) {
     how.parent = "base.img";
-    how.parent_format = config_.format;
+    how.parent_format = parent_format_of(config_);
   }
   return how;
 }

@@ -22,11 +22,12 @@ struct ImageConfig {
   uint64_t size = 0;
   std::optional<uint64_t> parent_size;  ///< a child of a parent of this size, which is filled before
   uint64_t sector = 512;                ///< sizes are multiples of it
+  std::string parent_format = {};       ///< empty: the child's own
 };
 
 /// Every writable format with the option sets that lead to different code.
 const std::vector<ImageConfig>& writable_configs();
-inline constexpr size_t kWritableConfigs = 34;  ///< writable_configs().size(), for tables made by the compiler
+inline constexpr size_t kWritableConfigs = 43;  ///< writable_configs().size(), for tables made by the compiler
 
 /// A file system in memory that holds one image (and its parent), and the model of the disk.
 class TestDisk {
