@@ -13,6 +13,8 @@ namespace {
 
 /// More than this at once is cheaper as a commit.
 constexpr uint64_t kMaxRecord = uint64_t{1} << 20;
+/// As many nodes are read sooner than a thread is worth it.
+constexpr size_t kNodesAtOnce = 256;
 /// Shorter runs of free space are not worth a hole.
 constexpr uint64_t kMinHole = uint64_t{1} << 20;
 
@@ -184,21 +186,34 @@ void NativeImage::give_up_object(const Object& object) {
   walk(extents_, object, 0, durable_.end, [this](const Pointer& pointer) { space_.free(pointer.offset, pointer.length); });
 }
 
-/// What the state that was opened refers to. Damage there, or a place that can't be read, is no reason to stop: then only the end is
-/// appended to.
+/// What the state that was opened refers to, none of which is used for something else until it is found. Of a large image it is looked for
+/// beside everything else; who closes the image before that leaves the free space to the next one. Damage there, or a place that can't be
+/// read, is no reason to stop: then only the end is appended to.
 void NativeImage::find_free_space() {
   // Without its catalog nobody knows what that state refers to.
   if (parts_.created || catalog_lost_) return;
+  size_t nodes = 0;
+  if (!look_for_free_space([&] { return ++nodes <= kNodesAtOnce; })) find_free_space_.wake();
+}
+
+/// False: `go_on` said no at one of the nodes.
+bool NativeImage::look_for_free_space(const std::function<bool()>& go_on) {
   try {
-    space_.found(used_space(extents_, parts_.superblocks.current, catalog_at_open_));
-  } catch (const Error&) {
-    // A check says what it is.
+    space_.found(used_space(extents_, parts_.superblocks.current, catalog_at_open_, [&] {
+      if (!go_on()) throw Error(Errc::cancelled, "stopped");
+    }));
+  } catch (const Error& error) {
+    return error.code() != Errc::cancelled;  // of others a check says what they are
   }
+  return true;
 }
 
 // ---- the end -----------------------------------------------------------------------------------------
 
 void NativeImage::close() {
+  write_behind_.stop();
+  closing_ = true;
+  find_free_space_.stop();
   const std::lock_guard lock(change_mutex_);
   require_sound();
   if (!touched_ && !parts_.created) return;

@@ -8,12 +8,12 @@
 
 namespace varve::native {
 
-Extents::Extents(std::shared_ptr<Storage> file, const Header& header, uint64_t cache_bytes)
+Extents::Extents(std::shared_ptr<Storage> file, const Header& header, uint64_t node_bytes, uint64_t cluster_bytes)
     : file_(std::move(file)),
       header_(header),
       codec_(header),
-      nodes_(std::max<uint64_t>(cache_bytes / 2 / sizeof(Node), 16)),
-      clusters_(cache_bytes / 2 / header.cluster_size),
+      nodes_(std::max<uint64_t>(node_bytes / sizeof(Node), 16)),
+      clusters_(cluster_bytes / header.cluster_size),
       buffers_([] { return std::make_unique<AlignedBuffer>(); }) {}
 
 void Extents::read_stored(const Pointer& pointer, MutableBytes out) {

@@ -68,8 +68,8 @@ using BytesPtr = std::shared_ptr<const Bytes>;
 /// The extents of one file. Thread-safe.
 class Extents {
  public:
-  /// `cache_bytes`: that nodes and decoded clusters may take, each half.
-  Extents(std::shared_ptr<Storage> file, const Header& header, uint64_t cache_bytes);
+  /// What nodes and decoded clusters that are kept may take, bytes.
+  Extents(std::shared_ptr<Storage> file, const Header& header, uint64_t node_bytes, uint64_t cluster_bytes);
 
   const Header& header() const { return header_; }
   Storage& file() { return *file_; }

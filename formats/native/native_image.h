@@ -6,6 +6,7 @@
 #define VARVE_FORMATS_NATIVE_NATIVE_IMAGE_H
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -15,6 +16,7 @@
 
 #include "base/in_flight.h"
 #include "base/range_claims.h"
+#include "exec/background_task.h"
 #include "image/attachments.h"
 #include "image/driver.h"
 #include "image/snapshots.h"
@@ -47,6 +49,7 @@ struct ImageParts {
 class NativeImage final : public FormatImage {
  public:
   explicit NativeImage(ImageParts parts);
+  ~NativeImage() override;
 
   ImageInfo info() const override;
   uint64_t size() const override;
@@ -109,6 +112,8 @@ class NativeImage final : public FormatImage {
   // native_write.cc
   void begin_session();
   void bound_dirty();
+  bool make_room();
+  void assemble(uint64_t start, MutableBytes cluster);
   void write_back(const std::vector<DirtyBlocks::Ticket>& tickets);
   void bound_nodes();
   void replay();
@@ -139,6 +144,7 @@ class NativeImage final : public FormatImage {
   void allocate_journal(Superblock& next);
   void write_superblock(Superblock next);
   void find_free_space();
+  bool look_for_free_space(const std::function<bool()>& go_on);
   void finish();
 
   ImageParts parts_;
@@ -176,6 +182,11 @@ class NativeImage final : public FormatImage {
   mutable std::shared_mutex tree_mutex_;  ///< shared for looking; exclusive for changes in memory
   Tree head_;
   std::atomic<uint64_t> size_;
+
+  // Last: they end before what they work on.
+  std::atomic<bool> closing_{false};
+  BackgroundTask write_behind_;
+  BackgroundTask find_free_space_;
 };
 
 }  // namespace varve::native

@@ -10,12 +10,17 @@ namespace varve::native {
 NativeImage::NativeImage(ImageParts parts)
     : parts_(std::move(parts)),
       file_(parts_.file),
-      extents_(file_, parts_.headers.header, parts_.limits.metadata_bytes / 2),
+      extents_(file_, parts_.headers.header, parts_.limits.metadata_bytes / 4, parts_.limits.cluster_cache),
       dirty_(parts_.headers.header.cluster_size),
       space_(parts_.superblocks.current.end),
       durable_(parts_.superblocks.current),
       head_(extents_, durable_.head, [this] { return space_.end(); }),
-      size_(durable_.head.size) {
+      size_(durable_.head.size),
+      write_behind_([this] { return make_room(); }),
+      find_free_space_([this] {
+        look_for_free_space([this] { return !closing_; });
+        return false;
+      }) {
   if (parts_.created) return;
   head_parent_ = durable_.head_parent;
   last_snapshot_id_ = durable_.last_snapshot_id;
@@ -57,6 +62,8 @@ void NativeImage::require_whole() const {
   if (catalog_fault_) throw Error(*catalog_fault_);
   if (journal_fault_) throw Error(*journal_fault_);
 }
+
+NativeImage::~NativeImage() { closing_ = true; }
 
 void NativeImage::show_snapshot() {
   const Snapshot* shown = shown_snapshot();

@@ -13,9 +13,10 @@
 namespace varve::native {
 namespace {
 
-constexpr uint64_t kMaxDirty = uint64_t{64} << 20;
 /// How many clusters leave memory at once when there are too many.
 constexpr size_t kBatch = 256;
+/// A smaller buffer is emptied by who fills it.
+constexpr uint64_t kWorthAThread = uint64_t{1} << 20;
 /// Bytes of clusters that one thread encodes and writes at once.
 constexpr size_t kGroup = size_t{1} << 20;
 /// Fewer clusters are encoded sooner than threads have started.
@@ -53,11 +54,23 @@ void NativeImage::begin_session() {
   touched_ = true;
 }
 
+/// From half full on a thread of our own makes room, so that a writer waits only if it is faster than that.
 void NativeImage::bound_dirty() {
-  if (dirty_.bytes() <= kMaxDirty) return;
+  const uint64_t most = parts_.limits.write_buffer;
+  if (dirty_.bytes() <= most / 2) return;
+  if (most >= kWorthAThread) write_behind_.wake();
+  if (dirty_.bytes() <= most) return;
   const std::lock_guard lock(change_mutex_);
   require_sound();
-  while (dirty_.bytes() > kMaxDirty) write_back(dirty_.oldest(kBatch));
+  while (dirty_.bytes() > most) write_back(dirty_.oldest(kBatch));
+}
+
+/// True: there is more to do.
+bool NativeImage::make_room() {
+  const std::lock_guard lock(change_mutex_);
+  if (broken_ || dirty_.bytes() <= parts_.limits.write_buffer / 2) return false;
+  write_back(dirty_.oldest(kBatch));
+  return true;
 }
 
 /// Of a disk that is written here and there every cluster has a node of its own.
@@ -86,8 +99,16 @@ Pointer NativeImage::pointer_to(const StoredCluster& stored, uint64_t offset) co
 /// R7: what a snapshot may hold is not the head's to give up.
 void NativeImage::give_up(const Pointer& pointer) {
   if (pointer.birth <= catalog_.generation_of(head_parent_)) return;
-  if (!space_.free(pointer.offset, pointer.length))
+  const bool mine = pointer.birth == building();
+  if (!(mine ? space_.take_back(pointer.offset, pointer.length) : space_.free(pointer.offset, pointer.length)))
     throw Error(Errc::corrupt, "two pointers lead to one place").in(file_->name()).at(pointer.offset);
+}
+
+/// A cluster as it is now. Nobody changes the tree meanwhile.
+void NativeImage::assemble(uint64_t start, MutableBytes cluster) {
+  if (dirty_.read(start, cluster).empty()) return;
+  read_base(start, cluster);
+  dirty_.read(start, cluster);
 }
 
 /// Encoded by all processors, placed in order, and in the tree when all of it is written. What fails on the way leaves tree and dirty
@@ -112,9 +133,7 @@ void NativeImage::write_back(const std::vector<DirtyBlocks::Ticket>& tickets) {
     item.clusters.reset(item.stored.size() * cluster_size());
     for (size_t i = 0; i < item.stored.size(); ++i) {
       const MutableBytes cluster = item.clusters.bytes().subspan(i * cluster_size(), cluster_size());
-      const uint64_t start = tickets[item.first + i].cluster * cluster_size();
-      for (const DirtyBlocks::Gap& gap : dirty_.read(start, cluster))
-        read_base(gap.offset, cluster.subspan(gap.offset - start, gap.length));
+      assemble(tickets[item.first + i].cluster * cluster_size(), cluster);
       item.stored[i] = extents_.codec().encode(cluster);
     }
   };
@@ -146,6 +165,7 @@ void NativeImage::write_back(const std::vector<DirtyBlocks::Ticket>& tickets) {
     head_.set(tickets[i].cluster, pointers[i], [this](const Pointer& p) { give_up(p); });
   }
   for (const DirtyBlocks::Ticket& ticket : tickets) dirty_.written_back(ticket);
+  space_.recycle(in_flight_.advance());
   bound_nodes();
 }
 

@@ -40,7 +40,7 @@ bool Space::take_hole(Interval& chunk, uint64_t length) {
 
 /// At least `length` bytes in the chunk, in one piece; `chunk_length` if it has to come from the end.
 void Space::refill(Interval& chunk, uint64_t length, uint64_t chunk_length) {
-  if (Interval hole; knows_used_ && take_hole(hole, length)) {
+  if (Interval hole; take_hole(hole, length)) {
     give_back(chunk);
     chunk = hole;
     return;
@@ -85,12 +85,26 @@ bool Space::free(uint64_t offset, uint64_t length) {
   return !freed_now_.insert(offset, length);
 }
 
-/// Blocks that nothing is in any more are free.
+bool Space::take_back(uint64_t offset, uint64_t length) {
+  const std::lock_guard lock(mutex_);
+  return !back_now_.insert(offset, length);
+}
+
+void Space::recycle(bool unread) {
+  const std::lock_guard lock(mutex_);
+  if (!unread) return;
+  for (auto run = back_before_.find_overlap(0, end_); run; run = back_before_.find_overlap(run->end(), end_ - run->end()))
+    release_blocks(*run);
+  back_before_ = std::exchange(back_now_, {});
+}
+
 void Space::release(const Interval& extent) {
-  if (!knows_used_) {
-    early_.push_back(extent);
-    return;
-  }
+  if (knows_used_) return release_blocks(extent);
+  early_.push_back(extent);
+}
+
+/// Blocks that nothing is in any more are free. Before found() only of what was taken since, which shares no block with what is older.
+void Space::release_blocks(const Interval& extent) {
   used_.erase(extent.offset, extent.length);
   uint64_t first = align_down(extent.offset, kBlock);
   uint64_t last = align_up(extent.end(), kBlock);
@@ -123,6 +137,8 @@ void Space::advance(bool unread) {
   if (!unread) return;
   release_all(freed_before_);
   freed_before_ = std::exchange(freed_now_, {});
+  release_all(back_before_);
+  back_before_ = std::exchange(back_now_, {});
 }
 
 void Space::found(IntervalSet used) {
@@ -149,6 +165,9 @@ IntervalSet Space::used() const {
   const std::lock_guard lock(mutex_);
   IntervalSet used = used_;
   for (const Interval& chunk : {clusters_, nodes_}) used.erase(chunk.offset, chunk.length);
+  for (const IntervalSet* back : {&back_now_, &back_before_})
+    for (auto run = back->find_overlap(0, end_); run; run = back->find_overlap(run->end(), end_ - run->end()))
+      used.erase(run->offset, run->length);
   return used;
 }
 
@@ -163,6 +182,8 @@ uint64_t Space::settle() {
   give_back(nodes_);
   release_all(freed_before_);
   release_all(freed_now_);
+  release_all(back_before_);
+  release_all(back_now_);
   if (knows_used_) {
     const uint64_t end = std::max(kFirstExtent, align_up(used_.end(), kBlock));
     free_.erase(end, end_ - end);

@@ -11,8 +11,8 @@
 namespace varve::native {
 
 /// The space of an image that is being written. New extents go to the end until found() tells what is used; from then on whole blocks that
-/// are free come first. What is freed while generation W is built is given out again when W + 1 is durable [R2], and what is given out is
-/// not given out again in the same generation. Thread-safe.
+/// are free come first. What is freed while generation W is built is given out again when W + 1 is durable [R2]. What was also given out
+/// for W, so that nothing durable refers to it, waits only for its readers [R3]. Thread-safe.
 class Space {
  public:
   /// `end`: of used space, whole blocks.
@@ -26,6 +26,10 @@ class Space {
   uint64_t take_large(uint64_t length);
   /// What is being built no longer refers to it. False: some of it was free already, so two owners had it.
   bool free(uint64_t offset, uint64_t length);
+  /// The same of an extent that was given out for what is being built.
+  bool take_back(uint64_t offset, uint64_t length);
+  /// What was taken back may be given out again. `unread`: as for advance().
+  void recycle(bool unread);
 
   /// The generation that was being built is durable. The next one begins at a block [R3]. `unread`: of what was freed before the last time
   /// that this was true, nobody knows the place any more; else it all waits on.
@@ -51,6 +55,7 @@ class Space {
   uint64_t carve(Interval& chunk, uint64_t length);
   void give_back(Interval& chunk);
   void release(const Interval& extent);
+  void release_blocks(const Interval& extent);
   void release_all(IntervalSet& extents);
 
   mutable std::mutex mutex_;  // innermost; covers what follows
@@ -64,6 +69,8 @@ class Space {
   IntervalSet fresh_;  ///< of those
   IntervalSet freed_now_;
   IntervalSet freed_before_;
+  IntervalSet back_now_;
+  IntervalSet back_before_;
   std::vector<Interval> early_;  ///< what would be free before found() says what is used
 };
 

@@ -73,12 +73,13 @@ void walk_unshared(Extents& extents, const Object& object, const Object& other, 
   Comparison{extents, after, end, visit}.compare(object.root, object.height, beside, level);
 }
 
-IntervalSet used_space(Extents& extents, const Superblock& superblock, const Catalog& catalog) {
+IntervalSet used_space(Extents& extents, const Superblock& superblock, const Catalog& catalog, const std::function<void()>& at_node) {
   IntervalSet used;
   // Two owners of one place: then nothing can be said of what is free. It also ends walks over nodes that lead to the same ones again and
   // again.
   const auto take = [&](const Pointer& pointer) {
     if (used.insert(pointer.offset, pointer.length)) throw Error(Errc::corrupt, "two extents share their place").at(pointer.offset);
+    if (pointer.kind == Kind::node) at_node();
   };
   used.insert(superblock.journal_offset, superblock.journal_length);
   walk(extents, superblock.catalog, 0, superblock.end, take);

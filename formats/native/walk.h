@@ -28,7 +28,9 @@ Pointer beside_root(Extents& extents, const Object& other, unsigned height, uint
 void walk_unshared(Extents& extents, const Object& object, const Object& other, uint64_t after, uint64_t end, const VisitExtent& visit);
 
 /// Every byte that the image refers to, its journal included. Each node is visited once: of a snapshot what was born after its parent.
-IntervalSet used_space(Extents& extents, const Superblock& superblock, const Catalog& catalog);
+/// `at_node` is called after each; what it throws ends the walk.
+IntervalSet used_space(
+    Extents& extents, const Superblock& superblock, const Catalog& catalog, const std::function<void()>& at_node = [] {});
 
 }  // namespace varve::native
 

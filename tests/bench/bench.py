@@ -11,11 +11,11 @@ import os
 import pathlib
 import shutil
 import subprocess
-import sys
-import tempfile
 import time
 
-MIB = 1 << 20
+import native
+from timing import MIB, Result, measure, run
+
 DISK_SIZE = 3 << 30
 FILL = 1100 * MIB
 QEMU_FLAGS = {"default": [], "-m 16 -W": ["-m", "16", "-W"]}
@@ -64,24 +64,6 @@ JOBS = {
 }
 
 
-def measure(command, cwd):
-    """Runs it; returns seconds and its peak memory in bytes. VmHWM starts from this script's own, some 15 MiB."""
-    with tempfile.TemporaryFile() as output:
-        started = time.monotonic()
-        child = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
-        _, status, usage = os.wait4(child.pid, 0)
-        seconds = time.monotonic() - started
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode:
-            output.seek(0)
-            sys.exit(f"bench: {' '.join(command)}: exit code {child.returncode}\n{output.read().decode(errors='replace')[-2000:]}")
-    return seconds, usage.ru_maxrss * 1024
-
-
-def run(command, cwd):
-    subprocess.run(command, cwd=cwd, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-
-
 def make_disk(folder):
     """disk.raw: 3 GiB of ext4 that holds about 1.1 GiB of /usr, the same files each time on the same machine."""
     stage = folder / "stage"
@@ -120,14 +102,6 @@ def prepare(folder, jobs):
             os.fsync(file.fileno())
             while file.read(MIB):
                 pass
-
-
-class Result:
-    def __init__(self):
-        self.seconds, self.memory, self.size = float("inf"), 0, 0
-
-    def add(self, seconds, memory, size):
-        self.seconds, self.memory, self.size = min(self.seconds, seconds), max(self.memory, memory), size
 
 
 def time_job(job, varve, folder, runs, durable):
@@ -252,13 +226,13 @@ def main():
     parser.add_argument("--runs", type=int, default=5, help="runs of each; the best counts (5)")
     parser.add_argument("--dir", default="build/bench", help="where disks are made and kept for the next time (build/bench)")
     parser.add_argument("--only", choices=["unsynced", "durable"], help="one of the two tables")
-    parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"of {', '.join(JOBS)}, large, scatter; all if none is named")
+    parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"of {', '.join(JOBS)}, large, scatter, native, {', '.join(native.PARTS)}; all if none is named; native: all of the varve format")
     arguments = parser.parse_args()
-    unknown = [name for name in arguments.jobs if name not in [*JOBS, "large", "scatter"]]
+    unknown = [name for name in arguments.jobs if name not in [*JOBS, "large", "scatter", "native", *native.PARTS]]
     if unknown:
         parser.error(f"no such job: {', '.join(unknown)}")
     varve, folder = str(pathlib.Path(arguments.varve).resolve()), pathlib.Path(arguments.dir)
-    names = arguments.jobs or [*JOBS, "large", "scatter"]
+    names = arguments.jobs or [*JOBS, "large", "scatter", "native"]
     jobs = [JOBS[name] for name in names if name in JOBS]
     prepare(folder, jobs)
     if jobs:
@@ -268,6 +242,9 @@ def main():
         print_large(varve, folder, arguments.runs)
     if "scatter" in names:
         print_scatter(varve, str(pathlib.Path(arguments.scatter).resolve()), folder, min(arguments.runs, 2))
+    for name, part in native.PARTS.items():
+        if name in names or "native" in names:
+            part(varve, folder, arguments.runs)
 
 
 main()

@@ -33,7 +33,7 @@ class Hits {
  public:
   explicit Hits(const std::shared_ptr<Storage>& file) : file_(file), header_(native::read_headers(*file).header) {
     superblock_ = native::read_superblocks(*file, header_).current;
-    native::Extents extents(file, header_, 1 << 20);
+    native::Extents extents(file, header_, 1 << 19, 1 << 19);
     native::walk(extents, superblock_.catalog, 0, superblock_.end, [&](const native::Pointer& p) { catalog_.push_back(p); });
     const native::Catalog catalog = native::parse_catalog(native::read_object(extents, superblock_.catalog, superblock_.end),
                                                           superblock_.rules(header_), superblock_.generation, superblock_.head_parent);

@@ -213,7 +213,7 @@ TEST_CASE("extents: verified against the tag, decoded, and served from memory th
   p.length = stored.size();
   p.codec = CodecId::zlib;
   p.tag = tag_bytes(stored);
-  native::Extents extents(file, header, kMiB);
+  native::Extents extents(file, header, kMiB / 2, kMiB / 2);
   Bytes out(100);
   extents.read(p, 5000, out);
   CHECK(std::equal(out.begin(), out.end(), text().begin() + 5000));
@@ -221,7 +221,7 @@ TEST_CASE("extents: verified against the tag, decoded, and served from memory th
   extents.read(p, 0, out);  // from memory
   CHECK(std::equal(out.begin(), out.end(), text().begin()));
   CHECK_ERRC(extents.verify(p, kCluster), Errc::corrupt);
-  CHECK_ERRC(native::Extents(file, header, kMiB).read(p, 0, out), Errc::corrupt);
+  CHECK_ERRC(native::Extents(file, header, kMiB / 2, kMiB / 2).read(p, 0, out), Errc::corrupt);
   file->write_at(kExtents, stored);
   CHECK_NOTHROW(extents.verify(p, kCluster));
   CHECK_ERRC(extents.verify(p, 10), Errc::corrupt);  // something stands behind the end
@@ -248,7 +248,7 @@ TEST_CASE("a node's entries are held against its level and birth, and the fault 
     p.level = static_cast<uint8_t>(level);
     p.length = kNode;
     p.tag = tag_bytes(node);
-    return native::Extents(file, header, kMiB).node(p, kMiB);
+    return native::Extents(file, header, kMiB / 2, kMiB / 2).node(p, kMiB);
   };
   CHECK(read(2, 4)->at(511) == native::zero_pointer(4, 1));
   CHECK(read(2, 4)->at(0) == Pointer());

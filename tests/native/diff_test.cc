@@ -30,7 +30,7 @@ native::Header header() {
 /// Two trees that have a past in common, their nodes in a file or in memory, and what each cluster shows.
 struct Pair {
   std::shared_ptr<MemoryStorage> file = std::make_shared<MemoryStorage>("tree");
-  native::Extents extents{file, header(), kMiB};
+  native::Extents extents{file, header(), kMiB / 2, kMiB / 2};
   uint64_t next = kExtents;
   uint64_t birth = 1;
 

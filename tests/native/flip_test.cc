@@ -132,7 +132,7 @@ struct Places {
   explicit Places(const std::shared_ptr<Storage>& file) : size(file->size()) {
     const native::Header header = native::read_headers(*file).header;
     const native::Superblock s = native::read_superblocks(*file, header).current;
-    native::Extents extents(file, header, kMiB);
+    native::Extents extents(file, header, kMiB / 2, kMiB / 2);
     const native::Catalog catalog =
         native::parse_catalog(native::read_object(extents, s.catalog, s.end), s.rules(header), s.generation, s.head_parent);
     const auto visit = [&](const native::Pointer& p) { (p.kind == native::Kind::node ? nodes : clusters).push_back({p.offset, p.length}); };

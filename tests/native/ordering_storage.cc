@@ -30,7 +30,7 @@ class Patched final : public PassingStorage {
 
 /// Everything of it is read and verified.
 IntervalSet blocks_of(const std::shared_ptr<Storage>& file, const native::Header& header, const native::Superblock& s) {
-  native::Extents extents(file, header, 1 << 20);
+  native::Extents extents(file, header, 1 << 19, 1 << 19);
   const native::Catalog catalog =
       native::parse_catalog(native::read_object(extents, s.catalog, s.end), s.rules(header), s.generation, s.head_parent);
   native::Superblock without_journal = s;

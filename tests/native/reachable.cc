@@ -19,7 +19,7 @@ constexpr uint64_t kCache = uint64_t{8} << 20;
 
 class Walker {
  public:
-  explicit Walker(const std::shared_ptr<Storage>& file, const native::Header& header) : extents_(file, header, kCache) {}
+  explicit Walker(const std::shared_ptr<Storage>& file, const native::Header& header) : extents_(file, header, kCache / 2, kCache / 2) {}
 
   void all_of(const native::Superblock& superblock) {
     end_ = superblock.end;

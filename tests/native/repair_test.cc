@@ -145,7 +145,7 @@ std::shared_ptr<MemoryStorage> copy_of(MemoryStorage& file) { return std::make_s
 std::vector<native::Pointer> extents_of(const std::shared_ptr<Storage>& file, bool catalog_only = false) {
   const native::Header header = native::read_headers(*file).header;
   const native::Superblock s = native::read_superblocks(*file, header).current;
-  native::Extents extents(file, header, kMiB);
+  native::Extents extents(file, header, kMiB / 2, kMiB / 2);
   std::vector<native::Pointer> all;
   const auto visit = [&](const native::Pointer& p) { all.push_back(p); };
   if (catalog_only) {

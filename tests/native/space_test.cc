@@ -73,7 +73,8 @@ class Session {
   uint64_t cluster() { return unit_ * (1 + rng_.below(65536 / unit_)); }
 
   void change() {
-    switch (rng_.below(8)) {
+    switch (rng_.below(9)) {
+      case 8: return recycle();
       case 0: return given(space_->take_node(kNode), kNode, true);
       case 1: return rng_.one_in(10) ? large() : free_some(1);
       case 2:
@@ -98,7 +99,9 @@ class Session {
     REQUIRE(offset % (whole_blocks ? kBlock : unit_) == 0);
     REQUIRE(offset >= kExtents);
     REQUIRE(offset + length <= space_->end());
-    REQUIRE_FALSE(handed_out_.insert(offset, length));  // R3
+    REQUIRE_FALSE(handed_out_.insert(offset, length));      // R3
+    REQUIRE_FALSE(back_now_.find_overlap(offset, length));  // somebody may read it
+    REQUIRE_FALSE(back_before_.find_overlap(offset, length));
     const uint64_t first = offset / kBlock * kBlock;
     const uint64_t last = (offset + length + kBlock - 1) / kBlock * kBlock;
     REQUIRE_FALSE(newer_.find_overlap(first, last - first));  // R1
@@ -110,8 +113,15 @@ class Session {
     for (; count > 0 && !live_.empty(); --count) {
       auto victim = live_.lower_bound(kExtents + rng_.below(space_->end() - kExtents));
       if (victim == live_.end()) victim = live_.begin();
-      space_->free(victim->first, victim->second);
+      const auto [offset, length] = *victim;
       live_.erase(victim);
+      if (!handed_out_.find_overlap(offset, length)) {
+        REQUIRE(space_->free(offset, length));
+        continue;
+      }
+      REQUIRE(space_->take_back(offset, length));
+      handed_out_.erase(offset, length);
+      back_now_.insert(offset, length);
     }
   }
 
@@ -119,9 +129,19 @@ class Session {
     older_ = std::move(newer_);
     newer_ = blocks_of(live_);
     handed_out_ = {};
-    space_->advance(rng_.below(3) != 0);
+    const bool unread = rng_.below(3) != 0;
+    space_->advance(unread);
+    if (unread) next_readers();
     fresh();
   }
+
+  void recycle() {
+    const bool unread = rng_.below(3) != 0;
+    space_->recycle(unread);
+    if (unread) next_readers();
+  }
+
+  void next_readers() { back_before_ = std::exchange(back_now_, {}); }
 
   /// What may be punched out of the file: nothing that either superblock refers to [R2].
   void fresh() {
@@ -147,9 +167,10 @@ class Session {
   const uint64_t unit_;
   std::unique_ptr<Space> space_;
   std::map<uint64_t, uint64_t> opened_;
-  std::map<uint64_t, uint64_t> live_;  ///< what the state in memory refers to
-  IntervalSet newer_, older_;          ///< blocks of the durable ones
-  IntervalSet handed_out_;             ///< in this generation
+  std::map<uint64_t, uint64_t> live_;   ///< what the state in memory refers to
+  IntervalSet newer_, older_;           ///< blocks of the durable ones
+  IntervalSet handed_out_;              ///< in this generation, and not taken back
+  IntervalSet back_now_, back_before_;  ///< taken back, and perhaps being read
 };
 
 TEST_CASE("R1, R2, R3: what is handed out is in no block of either superblock, and not handed out twice in a generation") {
@@ -170,6 +191,21 @@ TEST_CASE("R3: a commit begins at a block although something is still being read
   CHECK(space.take(512) == kExtents + 512);
   space.advance(false);
   CHECK(space.take(512) == kExtents + kBlock);
+}
+
+TEST_CASE("R3: what was taken for what is being built and given up waits for its readers only, also before it is known what is used") {
+  Space space(kExtents);
+  const uint64_t place = space.take(64 * kKiB);
+  const uint64_t kept = space.take(64 * kKiB);
+  CHECK(space.take_back(place, 64 * kKiB));
+  CHECK_FALSE(space.take_back(place, 64 * kKiB));
+  space.recycle(true);
+  CHECK(space.take(64 * kKiB) != place);
+  space.recycle(false);
+  CHECK(space.take(64 * kKiB) != place);
+  space.recycle(true);
+  CHECK(space.take(64 * kKiB) == place);
+  CHECK(kept == place + 64 * kKiB);
 }
 
 TEST_CASE("R2: what is freed in W is handed out again once W + 1 is durable, and not before") {

@@ -32,7 +32,7 @@ native::Header header() {
 /// A file that nodes are stored in. Clusters are pointers only: nothing looks at their bytes.
 struct Store {
   std::shared_ptr<MemoryStorage> file = std::make_shared<MemoryStorage>("tree");
-  native::Extents extents{file, header(), kMiB};
+  native::Extents extents{file, header(), kMiB / 2, kMiB / 2};
   uint64_t next = kExtents;
   uint64_t birth = 1;
   std::set<uint64_t> given_up;  ///< places, since the last store()
@@ -229,7 +229,7 @@ class Exercise {
       // As a program that opens the file sees it: nothing but the object's bytes and the file's.
       const native::ObjectRaw raw = native::encode(stored, 4096);
       const Object parsed = native::parse_object(raw, {kCluster, 4096, kBeyond}, store_.birth - 1);
-      native::Extents extents(store_.file, header(), kMiB);
+      native::Extents extents(store_.file, header(), kMiB / 2, kMiB / 2);
       require_all(Tree(extents, parsed, [] { return kBeyond; }), model_);
       tree_ = store_.tree(parsed);
     }

@@ -69,7 +69,7 @@ class Watch final : public PassingStorage {
 
   /// Blocks, for media tear at them.
   void refers(const native::Header& header, const native::Superblock& s) {
-    native::Extents extents(below_, header, kMiB);
+    native::Extents extents(below_, header, kMiB / 2, kMiB / 2);
     const native::Catalog catalog =
         native::parse_catalog(native::read_object(extents, s.catalog, s.end), s.rules(header), s.generation, s.head_parent);
     const IntervalSet bytes = native::used_space(extents, s, catalog);
