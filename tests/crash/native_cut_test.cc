@@ -158,7 +158,7 @@ TEST_CASE("varve survives a power cut at any moment of all scripts of two operat
   uint64_t number = 0;
   for (size_t first = 0; first < kPlainOperations; ++first) {
     for (size_t second = 0; second < kPlainOperations; ++second) {
-      if (number++ % stride() == 0) run_pair(kOperations[first], kOperations[second], number, 3, 16, all, tally, rng);
+      if (number++ % stride() == 0) run_pair(kOperations[first], kOperations[second], number, 5, 16, all, tally, rng);
     }
   }
   tally.print("two operations");

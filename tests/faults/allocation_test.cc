@@ -64,20 +64,20 @@ void fail_all(const std::string& what, const std::vector<Script>& scripts, uint6
   report("failed allocations of " + std::to_string(scripts.size()) + " scripts while " + what, injected, at_least);
 }
 
-TEST_CASE("every allocation of open, info, map, read, check, probe and compare fails") { fail_all("reading", reading_scripts(), 23000); }
+TEST_CASE("every allocation of open, info, map, read, check, probe and compare fails") { fail_all("reading", reading_scripts(), 22500); }
 
 TEST_CASE("every allocation of write, zero, discard, flush, resize and close fails, in every subformat") {
   fail_all("writing in place", session_scripts(), 44000);
 }
 
-TEST_CASE("every allocation of a change of snapshots fails") { fail_all("changing snapshots", snapshot_scripts(), 4500); }
+TEST_CASE("every allocation of a change of snapshots fails") { fail_all("changing snapshots", snapshot_scripts(), 4200); }
 
 TEST_CASE("every allocation of a growth that moves the table fails") { fail_all("the table moves", moving_scripts(), 460); }
 
 TEST_CASE("every allocation of a repair fails") { fail_all("repairing", repair_scripts(), 7500); }
 
 TEST_CASE("every allocation of create and convert fails, to every subformat and to a pipe and from one") {
-  fail_all("making", making_scripts(), 45500);
+  fail_all("making", making_scripts(), 45000);
   fail_all("replacing", replacing_scripts(), 15800);
   fail_all("piping", piping_scripts(), 3400);
 }

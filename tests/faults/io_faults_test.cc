@@ -83,7 +83,7 @@ TEST_CASE("every call to the host fails once and for ever: the error is reported
 }
 
 TEST_CASE("a change of snapshots that fails at any call: disk and snapshots are as before or as afterwards, and no space is lost") {
-  report("faults while snapshots change", strike_everywhere(snapshot_scripts(), failures(), true), 1250);
+  report("faults while snapshots change", strike_everywhere(snapshot_scripts(), failures(), true), 1200);
 }
 
 TEST_CASE("a growth that moves the table and fails at any call: the old size or the new one, and what the handle says is so") {
