@@ -12,7 +12,11 @@ namespace {
 int run(const Arguments& arguments, Session& session) {
   if (!arguments.has("-b")) throw UsageError("no new parent", "name it with -b, or give -b '' for none");
   RebaseOptions options;
-  options.parent = arguments.value("-b");
+  CreateOptions parent;
+  parent.parent = arguments.value("-b");
+  split_parent(parent, arguments.operand(0));
+  options.parent = parent.parent;
+  options.parent_snapshot = parent.parent_snapshot;
   options.parent_format = format_value(arguments, "-F");
   options.unsafe = arguments.has("unsafe");
   if (options.parent.empty() && arguments.has("-F"))
@@ -52,7 +56,7 @@ const Command& rebase_command() {
           "PARENT is stored as given; a relative name is relative to FILE's directory. Snapshots of FILE keep their parent. What is "
           "written "
           "to FILE makes it another one for its own children, if it has any: give them a new reference with --unsafe.",
-      .options = option_rows({{{'b', "", "PARENT", "the new parent; '' for none"},
+      .options = option_rows({{{'b', "", "PARENT[@SNAPSHOT]", "the new parent, or a snapshot of it; '' for none"},
                                {'F', "", "FORMAT", "format of PARENT; without it, that of FILE"},
                                {'u', "unsafe", "", "change the reference alone, on your word that the contents are right so"},
                                format_option(),

@@ -225,6 +225,7 @@ void hold_parent(const std::string& path, const FormatDriver& driver, const Crea
   how.ignore_parent = true;
   if (open_node(parent, how)->snapshot_is_held(snapshot)) return;
   how.ignore_parent = false;
+  how.snapshot.clear();
   how.access = Access::read_write;
   how.warn = {};  // it has told
   try {

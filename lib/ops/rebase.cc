@@ -158,12 +158,39 @@ uint64_t adopt(Node& image, Node* parent, const RebaseOptions& options) {
   return adoption.written();
 }
 
+/// How the new parent is opened.
+OpenOptions below(const RebaseOptions& options) {
+  OpenOptions how = options.open;
+  how.snapshot = options.parent_snapshot;
+  return how;
+}
+
+/// While nothing is open: the old parent may be the same file.
+void hold_snapshot(const std::string& path, const RebaseOptions& options) {
+  OpenOptions look = options.open;
+  look.access = Access::read_only;
+  look.ignore_parent = true;
+  look.parent.clear();
+  CreateOptions parent;
+  parent.parent = options.parent;
+  parent.parent_format = options.parent_format;
+  parent.parent_snapshot = options.parent_snapshot;
+  parent.references = options.open.references;
+  parent.durable = options.open.durable;
+  parent.limits = options.open.limits;
+  parent.warn = options.open.warn;
+  parent.file_system = options.open.file_system;
+  parent.random = options.open.random;
+  const FormatDriver& driver = open_node(path, look)->driver();
+  hold_parent(path, driver, parent);
+}
+
 /// A chain that leads back to the image would have no end. Asked without locks: the image's own would be in the way.
 void refuse_circle(const std::string& path, const FormatDriver& driver, const RebaseOptions& options) {
   FileSystem& files = file_system_of(options.open.file_system);
   const auto id = files.open(path, {.lock = false})->id();
   if (!id) return;
-  OpenOptions look = options.open;
+  OpenOptions look = below(options);
   look.ignore_locks = true;
   look.warn = {};
   const auto parent = open_new_parent(path, driver, options.parent, options.parent_format, look);
@@ -188,6 +215,7 @@ std::shared_ptr<Node> open_image(const std::string& path, const RebaseOptions& o
 }  // namespace
 
 RebaseReport rebase(const std::string& path, const RebaseOptions& options) {
+  if (!options.parent_snapshot.empty()) hold_snapshot(path, options);
   const std::shared_ptr<Node> image = open_image(path, options);
   std::shared_ptr<Node> parent;
   std::optional<CreateContext::Parent> reference;
@@ -195,7 +223,7 @@ RebaseReport rebase(const std::string& path, const RebaseOptions& options) {
     refuse_circle(path, image->driver(), options);
     const std::string warning = parent_name_warning(options.parent);
     if (!warning.empty() && options.open.warn) options.open.warn(warning);
-    parent = open_new_parent(path, image->driver(), options.parent, options.parent_format, options.open);
+    parent = open_new_parent(path, image->driver(), options.parent, options.parent_format, below(options));
     reference = {options.parent, std::string(parent->driver().info().name), parent->image().identity(), parent->size(), &parent->image()};
   }
   const CreateContext::Parent* const stored = reference ? &*reference : nullptr;

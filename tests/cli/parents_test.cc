@@ -223,6 +223,21 @@ TEST_CASE("QEMU reads what rebase and commit leave in VMDK and VHDX as we do") {
   }
 }
 
+TEST_CASE("rebase onto a snapshot of the parent keeps the disk, whatever becomes of the parent's disk then") {
+  const Family family("varve");
+  const std::string other = family.file("other");
+  REQUIRE(tool({"snapshot", "create", "-f", "varve", other, "kept"}).exit_code == 0);
+  REQUIRE(family.rebase({"-b", "other.varve@kept"}).exit_code == 0);
+  CHECK(family.reads_as("delta", "delta.raw"));
+  REQUIRE(tool({"bench", "-f", "varve", "-w", "-c", "8", other}).exit_code == 0);
+  CHECK(family.reads_as("delta", "delta.raw"));
+  const RunResult held = tool({"snapshot", "delete", "-f", "varve", other, "kept"});
+  CHECK(held.exit_code == 1);
+  CHECK(is_one_line_error(held));
+  CHECK(family.rebase({"-b", "other.varve@missing"}).exit_code == 1);
+  CHECK(family.reads_as("delta", "delta.raw"));
+}
+
 TEST_CASE("measure tells of an image or of a size what its conversion takes, as text and as JSON") {
   const Family family("vmdk");
   const Json document = json_of(tool({"measure", "--json", "-O", "vhdx", "-o", "block_size=1M", family.file("delta")}));

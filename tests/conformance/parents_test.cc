@@ -23,6 +23,7 @@ class Family {
   RebaseOptions rebase_options(const std::string& parent) {
     RebaseOptions how;
     how.parent = parent;
+    if (parent != kOtherName) how.parent_format = disk.config().parent_format;
     how.open = disk.open_options();
     return how;
   }
@@ -39,6 +40,7 @@ class Family {
   /// Of the file that a child would lie over.
   Image open_parent(const std::string& path) {
     OpenOptions how = disk.open_options(Access::read_only);
+    if (!disk.config().parent_format.empty()) how.format = disk.config().parent_format;
     return Image::open(path, how);
   }
 
@@ -182,7 +184,7 @@ CONFORMANCE_CASE("a commit that is cancelled leaves a child that reads as before
 }
 
 CONFORMANCE_CASE("other children of a parent that was committed to are refused, and so is a commit to a wrong parent") {
-  if (!has_children(config)) return;
+  if (!has_children(config) || config.parent_format == "raw") return;  // a raw disk has no identity
   Family family(config);
   CreateOptions how = family.disk.create_options();
   Image::create("dir/sibling.img", config.format, config.size, how).close();

@@ -98,6 +98,7 @@ OpenOptions CrashRun::options(FileSystem& files, Access access) const {
   how.access = access;
   how.format = disk_.config().format;
   how.file_system = &files;
+  if (layout_.write_buffer != 0) how.limits.write_buffer = layout_.write_buffer;
   return how;
 }
 

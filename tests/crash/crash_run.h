@@ -26,6 +26,7 @@ struct Layout {
   void (*damage)(TestDisk&) = nullptr;   ///< and afterwards: what a safe repair mends. Until then check may find it
   uint64_t block = 0;                    ///< bytes that are given up at once, by random steps; 0: they know of none
   uint64_t filled_run = 48 * 1024;       ///< bytes of data, then as many that are a hole
+  uint64_t write_buffer = 0;             ///< Limits::write_buffer; 0: as it is
   Tearing tearing = {};                  ///< by the medium
   bool snapshots = false;                ///< two of them, "base" and "side", over both of which something was written
   uint64_t seen = UINT64_MAX;            ///< of a disk too large for a model only so much is looked at; the rest is never written

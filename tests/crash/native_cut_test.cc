@@ -33,6 +33,8 @@ Layout layout(const char* name, uint64_t cluster, const char* compression, const
   made.block = cluster;
   made.filled_run = 2 * cluster;
   made.tearing = tearing;
+  // Half of them write clusters before they are flushed.
+  if (tearing.unit == 4096) made.write_buffer = cluster;
   return made;
 }
 

@@ -51,6 +51,7 @@ OpenOptions ModelRun::options(Access access) {
   how.access = access;
   how.format = "varve";
   how.file_system = &files_;
+  if (config_.write_buffer != 0) how.limits.write_buffer = config_.write_buffer;
   return how;
 }
 

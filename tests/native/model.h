@@ -22,6 +22,7 @@ struct ModelConfig {
   uint64_t steps = 0;       ///< of a plain run, over all seeds
   std::string parent = {};  ///< format of the disk that it lies over; empty: none
   uint64_t parent_size = 0;
+  uint64_t write_buffer = 0;  ///< Limits::write_buffer; 0: as it is
 };
 
 /// After each operation the bytes that it touched are compared; after each commit what can be reached in the file is compared with what the

@@ -9,6 +9,7 @@
 
 #include "base/pool.h"
 #include "base/random.h"
+#include "exec/background_task.h"
 #include "exec/pipeline.h"
 #include "exec/progress_meter.h"
 #include "support/test.h"
@@ -271,4 +272,56 @@ TEST_CASE("threads: a pool never lends one object to two threads") {
   }
   CHECK(pool.idle() <= 3);
   CHECK(made >= 1);
+}
+
+TEST_CASE("threads: a background task works until there is nothing more, again after each wake, and survives what a step throws") {
+  std::atomic<int> left{0};
+  std::atomic<int> steps{0};
+  BackgroundTask task([&] {
+    ++steps;
+    if (left == 0) return false;  // a wake that came too late
+    const int now = --left;
+    if (now == 5) throw std::runtime_error("no");
+    return now > 0;
+  });
+  CHECK(steps == 0);
+  const auto wait_for = [&](int wanted) {
+    for (int i = 0; i < 20000 && left > wanted; ++i) std::this_thread::sleep_for(std::chrono::microseconds(200));
+    return left == wanted;
+  };
+  left = 4;
+  task.wake();
+  CHECK(wait_for(0));
+  left = 7;
+  do task.wake();  // one that comes with the end of the last step may be lost: it is followed by others
+  while (left == 7);
+  CHECK(wait_for(5));
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  CHECK(left == 5);  // it ends with what is thrown
+  do task.wake();
+  while (left == 5);
+  CHECK(wait_for(0));
+  task.stop();
+  const int before = steps;
+  left = 10;
+  task.wake();
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  CHECK(steps == before);
+}
+
+TEST_CASE("threads: a background task that ends while it works waits for its step") {
+  for (int i = 0; i < 50; ++i) {
+    std::atomic<bool> working{false};
+    {
+      BackgroundTask task([&] {
+        working = true;
+        dawdle(static_cast<size_t>(i));
+        working = false;
+        return true;
+      });
+      task.wake();
+      if (i % 2 == 0) dawdle(static_cast<size_t>(i) + 100);
+    }
+    CHECK_FALSE(working);
+  }
 }
