@@ -14,7 +14,7 @@ namespace {
 /// More than this at once is cheaper as a commit.
 constexpr uint64_t kMaxRecord = uint64_t{1} << 20;
 /// As many nodes are read sooner than a thread is worth it.
-constexpr size_t kNodesAtOnce = 256;
+constexpr size_t kNodesAtOnce = 64;
 /// Shorter runs of free space are not worth a hole.
 constexpr uint64_t kMinHole = uint64_t{1} << 20;
 

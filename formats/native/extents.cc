@@ -12,9 +12,9 @@ Extents::Extents(std::shared_ptr<Storage> file, const Header& header, uint64_t n
     : file_(std::move(file)),
       header_(header),
       codec_(header),
+      buffers_([] { return std::make_unique<AlignedBuffer>(); }),
       nodes_(std::max<uint64_t>(node_bytes / sizeof(Node), 16)),
-      clusters_(cluster_bytes / header.cluster_size),
-      buffers_([] { return std::make_unique<AlignedBuffer>(); }) {}
+      clusters_(cluster_bytes / header.cluster_size) {}
 
 void Extents::read_stored(const Pointer& pointer, MutableBytes out) {
   file_->read_at(pointer.offset, out);
@@ -61,19 +61,22 @@ void Extents::decode(const Pointer& pointer, MutableBytes cluster) {
   }
 }
 
-BytesPtr Extents::cluster(const Pointer& pointer) {
-  if (BytesPtr known = clusters_.find(pointer)) return known;
-  auto cluster = std::make_shared<Bytes>(header_.cluster_size);
-  decode(pointer, *cluster);
+ClusterPtr Extents::cluster(const Pointer& pointer) {
+  if (ClusterPtr known = clusters_.find(pointer)) return known;
+  ClusterBuffer buffer = buffers_.borrow();
+  buffer->reset(header_.cluster_size);
+  decode(pointer, buffer->bytes());
+  auto cluster = std::make_shared<const ClusterBuffer>(std::move(buffer));
   clusters_.insert(pointer, cluster);
   return cluster;
 }
 
 void Extents::read(const Pointer& pointer, uint64_t within, MutableBytes out) {
   const bool whole = out.size() == header_.cluster_size;
-  const BytesPtr known = whole ? clusters_.find(pointer) : cluster(pointer);
+  const ClusterPtr known = whole ? clusters_.find(pointer) : cluster(pointer);
   if (known == nullptr) return decode(pointer, out);
-  std::copy_n(known->begin() + static_cast<ptrdiff_t>(within), out.size(), out.begin());
+  const ConstBytes part = (*known)->bytes().subspan(within, out.size());
+  std::copy(part.begin(), part.end(), out.begin());
 }
 
 void Extents::verify(const Pointer& pointer, uint64_t used) {

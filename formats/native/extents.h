@@ -63,7 +63,9 @@ class ExtentCache {
 using Node = std::array<Pointer, kFanout>;
 using NodePtr = std::shared_ptr<const Node>;
 using Bytes = std::vector<std::byte>;
-using BytesPtr = std::shared_ptr<const Bytes>;
+/// A decoded cluster. Its memory is used again for others.
+using ClusterBuffer = Pool<AlignedBuffer>::Lease;
+using ClusterPtr = std::shared_ptr<const ClusterBuffer>;
 
 /// The extents of one file. Thread-safe.
 class Extents {
@@ -77,7 +79,7 @@ class Extents {
 
   /// Throws corrupt, naming the place, if the bytes are not the ones that were written, or if an entry may not stand there.
   NodePtr node(const Pointer& pointer, uint64_t end);
-  BytesPtr cluster(const Pointer& pointer);
+  ClusterPtr cluster(const Pointer& pointer);
   /// A part of a cluster, which is kept for the next one; or a whole one, which is not.
   void read(const Pointer& pointer, uint64_t within, MutableBytes out);
   /// Verifies the stored bytes of a cluster, whether they decode, and that there are zeros behind the first `used` bytes.
@@ -92,9 +94,9 @@ class Extents {
   const std::shared_ptr<Storage> file_;
   const Header header_;
   const ClusterCodec codec_;
+  Pool<AlignedBuffer> buffers_;  // outlives what it has lent
   ExtentCache<Node> nodes_;
-  ExtentCache<Bytes> clusters_;
-  Pool<AlignedBuffer> buffers_;
+  ExtentCache<ClusterBuffer> clusters_;
 };
 
 }  // namespace varve::native

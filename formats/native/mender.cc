@@ -106,7 +106,8 @@ Pointer Mender::lost_node(const Pointer& pointer, unsigned level, uint64_t clust
 
 Pointer Mender::without_tail(const Pointer& pointer, uint64_t cluster) {
   const uint64_t cluster_size = extents_.header().cluster_size;
-  Bytes bytes = *extents_.cluster(pointer);
+  const ClusterPtr old = extents_.cluster(pointer);
+  Bytes bytes((*old)->bytes().begin(), (*old)->bytes().end());
   std::fill(bytes.begin() + static_cast<ptrdiff_t>(subject().object.size - cluster * cluster_size), bytes.end(), std::byte{0});
   const StoredCluster stored = extents_.codec().encode(bytes);
   if (stored.zero) return zero_pointer(pointer.birth, 0);

@@ -91,9 +91,9 @@ struct RebaseOptions {
   std::string parent_format = {};  ///< empty: the image's own; never probed
   /// Of the parent, instead of its disk as it is; it is marked as held, as CreateOptions::parent_snapshot says.
   std::string parent_snapshot = {};
-  bool unsafe = false;             ///< change the reference alone, on the user's word that the contents are right so
-  OpenOptions open = {};           ///< of the image and of its parents, old and new; access is not looked at
-  unsigned threads = 0;            ///< as CopyOptions::threads
+  bool unsafe = false;    ///< change the reference alone, on the user's word that the contents are right so
+  OpenOptions open = {};  ///< of the image and of its parents, old and new; access is not looked at
+  unsigned threads = 0;   ///< as CopyOptions::threads
   ProgressFn progress = {};
   const CancelToken* cancel = nullptr;
 };
