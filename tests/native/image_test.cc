@@ -6,6 +6,7 @@
 #include "native/builder.h"
 #include "support/bytes.h"
 #include "support/image_kit.h"
+#include "support/storages.h"
 
 namespace varve::test {
 namespace {
@@ -306,8 +307,9 @@ TEST_CASE("a damaged node or cluster fails what needs it and nothing else; the c
   SUBCASE("two pointers to one place") {
     Bytes twice(made.node.begin(), made.node.begin() + 32);
     put_bytes(made.node, 64, twice);
-    Image image = Image::open(made.file(), with(Access::read_only));
+    Image image = Image::open(made.file(), with(Access::read_write));
     CHECK_FALSE(damages(image, false).empty());
+    CHECK_ERRC(image.zero(0, 3 * kBlock), Errc::corrupt);  // its space would be used for one while the other has it
   }
   SUBCASE("a pointer into the journal") {
     made.set_journal();
@@ -348,6 +350,19 @@ TEST_CASE("a repair gives a place of two owners to the first, and drops what can
   CHECK(contents_of(image) == expected);
 }
 
+/// One place can't be read.
+class BadPlace final : public PassingStorage {
+ public:
+  BadPlace(std::shared_ptr<Storage> below, uint64_t at) : PassingStorage(std::move(below)), at_(at) {}
+  void read_at(uint64_t offset, MutableBytes out) override {
+    if (offset <= at_ && at_ < offset + out.size()) throw Error(Errc::io, "a bad place").at(at_);
+    below_->read_at(offset, out);
+  }
+
+ private:
+  const uint64_t at_;
+};
+
 TEST_CASE("a repair leaves an image alone that it does not wholly understand") {
   HandMade made;
   SUBCASE("a record that no program may write to which does not know it") { made.set_catalog({{77, 2, {}, {}}}); }
@@ -359,10 +374,12 @@ TEST_CASE("a repair leaves an image alone that it does not wholly understand") {
     put_bytes(made.node, 64, pointer_bytes(odd));
   }
   const auto file = made.file();
+  std::shared_ptr<Storage> through = file;
+  SUBCASE("a cluster that the host can't read now") { through = std::make_shared<BadPlace>(file, kExtents + kNode + kBlock); }
   file->write_at(kExtents + kNode + 100, filled(1, 1));
   const Bytes before = read(*file, 0, file->size());
   try {
-    Image image = Image::open(file, with(Access::read_write));
+    Image image = Image::open(through, with(Access::read_write));
     const CheckReport report = image.check({.data = true, .repair = Repair::all, .progress = {}, .cancel = nullptr});
     CHECK(report.repaired == 0);
     CHECK(report.damages != 0);

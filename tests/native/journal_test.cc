@@ -218,6 +218,8 @@ TEST_CASE("section 9: a record that contradicts itself under a right tag is corr
   CHECK(with([](Bytes&) {}, edge) == "w1048576+5=09 z0+1048581 d1044480+4101 w0+0");
   edge.changes = {{kMiB, 4, 1, Bytes(4, std::byte{9})}};
   CHECK_ERRC(with([](Bytes&) {}, edge), Errc::corrupt);
+  edge.changes = {{512, kBlock - 512, 2, {}}};  // only its end is one of a block
+  CHECK_ERRC(with([](Bytes&) {}, edge), Errc::corrupt);
 }
 
 }  // namespace

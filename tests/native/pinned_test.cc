@@ -203,6 +203,49 @@ TEST_CASE("another image, another root and no UUID at all are refused") {
   judged(identity + "0", Errc::corrupt);
 }
 
+TEST_CASE("section 12: a rebase leaves snapshots over their parent, and the disk reads as before") {
+  MemoryFileSystem files;
+  const auto make = [&](const char* path, uint64_t generation) {
+    create_image(files, path, "varve", kMiB);
+    OpenOptions how = reading(files);
+    how.access = Access::read_write;
+    how.format = "varve";
+    Image image = Image::open(path, how);
+    image.write_at(0, pattern(0, generation, 200000));
+    image.close();
+  };
+  make("dir/a.varve", 1);
+  make("dir/b.varve", 2);
+  CreateOptions over_a;
+  over_a.file_system = &files;
+  over_a.parent = "a.varve";
+  Image::create(kChild, "varve", std::nullopt, over_a).close();
+  OpenOptions how = reading(files);
+  how.format = "varve";
+  how.access = Access::read_write;
+  {
+    Image child = Image::open(kChild, how);
+    child.write_at(100000, pattern(100000, 3, 5000));
+    child.create_snapshot("before", 1);
+    child.close();
+  }
+  how.access = Access::read_only;
+  Image before = Image::open(kChild, how);
+  const Bytes contents = contents_of(before);
+  RebaseOptions to_b;
+  to_b.parent = "b.varve";
+  to_b.open = how;
+  rebase(kChild, to_b);
+  Image after = Image::open(kChild, how);
+  CHECK(after.info().parent->name == "b.varve");
+  CHECK(contents_of(after) == contents);
+  CHECK(damages(after) == "");
+  how.snapshot = "before";
+  Image snapshot = Image::open(kChild, how);
+  CHECK(snapshot.chain().back().path == "dir/a.varve");
+  CHECK(contents_of(snapshot) == contents);
+}
+
 TEST_CASE("an increment holds what changed since a snapshot, and reads as the later one") {
   Rng rng("increments");
   SHOW_SEED(rng);

@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "base/interval_set.h"
+#include "image/node.h"
 #include "io/memory_storage.h"
+#include "native/superblock.h"
 #include "support/image_kit.h"
 #include "support/pattern.h"
 #include "support/storages.h"
@@ -183,6 +185,120 @@ TEST_CASE("varve: a host that is full for a moment loses nothing") { fail_each_i
 TEST_CASE("varve: a read that fails loses nothing") { fail_each_in_turn(FaultKind::io, Hit::read); }
 TEST_CASE("varve: a flush that fails ends the handle, and the file holds what an earlier one left") {
   fail_each_in_turn(FaultKind::io, Hit::flush);
+}
+
+TEST_CASE("varve: a flush that is done has made everything durable, whatever failed on its way") {
+  ImageConfig made = kConfig;
+  made.size = 512 * kKiB;
+  uint64_t done_after_a_fault = 0;
+  bool struck = true;
+  for (uint64_t at = 0; struck; ++at) {
+    INFO("write " << at);
+    TestDisk disk(made);
+    const auto plan = std::make_shared<FaultPlan>(at, FaultKind::torn_write, false, Hit::write);
+    FaultyFileSystem faulty(disk.files(), plan);
+    OpenOptions how = disk.open_options();
+    how.file_system = &faulty;
+    Image image = Image::open(TestDisk::kPath, how);
+    for (uint64_t i = 0; i < 7; ++i) {
+      const std::vector<std::byte> data = pattern(i * 64 * kKiB, 1, 8 * kKiB);
+      image.write_at(i * 64 * kKiB, data);
+      disk.model().write(i * 64 * kKiB, data);
+      try {
+        image.flush();
+      } catch (const Error&) {
+        break;  // that ends the handle
+      }
+      if (plan->struck()) ++done_after_a_fault;
+      OpenOptions as_it_is;
+      as_it_is.format = "varve";
+      Image copy = Image::open(std::make_shared<MemoryStorage>("copy", disk.files().find(TestDisk::kPath)->contents()), as_it_is);
+      CHECK(disk.model().difference(copy) == "");
+    }
+    struck = plan->struck();
+  }
+  CHECK(done_after_a_fault > 0);  // in a record: then it is a commit
+}
+
+TEST_CASE("varve: a commit that failed leaves the slot of the newest superblock alone, and its births unused; a close is clean") {
+  ImageConfig made = kConfig;
+  made.options["journal_size"] = "0";
+  uint64_t failed = 0;
+  for (uint64_t at = 0; at < 12; ++at) {
+    INFO("write " << at);
+    TestDisk disk(made);
+    FaultyFileSystem faulty(disk.files(), std::make_shared<FaultPlan>(at, FaultKind::io, false, Hit::write));
+    OpenOptions how = disk.open_options();
+    how.file_system = &faulty;
+    const auto file = disk.files().find(TestDisk::kPath);
+    const auto superblocks = [&] { return native::read_superblocks(*file, native::read_headers(*file).header); };
+    Image image = Image::open(TestDisk::kPath, how);
+    for (uint64_t i = 0; i < 3; ++i) {
+      image.write_at(i * kMiB, pattern(i * kMiB, 1, 8 * kKiB));
+      const uint64_t before = superblocks().current.generation;
+      try {
+        image.check();  // a commit whose failure leaves the handle usable
+        CHECK(superblocks().current.generation == before + 1);
+        continue;
+      } catch (const Error&) {
+      }
+      try {
+        image.check();
+      } catch (const Error&) {
+        break;  // that was the superblock: what stands there is not known
+      }
+      ++failed;
+      CHECK(superblocks().current.generation == before + 3);
+      CHECK(superblocks().older->generation == before);
+      CHECK_FALSE(superblocks().current.clean);
+      image.close();
+      CHECK(superblocks().current.clean);
+      break;
+    }
+  }
+  CHECK(failed > 3);
+}
+
+/// After a failed flush a second one may succeed though the data are gone.
+TEST_CASE("varve: a handle whose flush has failed writes nothing more, and says so to everyone") {
+  for (const char* const journal : {"64K", "0"}) {
+    uint64_t failed = 0;
+    bool struck = true;
+    for (uint64_t at = 0; struck; ++at) {
+      INFO("journal " << journal << ", flush " << at);
+      ImageConfig made = kConfig;
+      made.options["journal_size"] = journal;
+      TestDisk disk(made);
+      const auto plan = std::make_shared<FaultPlan>(at, FaultKind::io, false, Hit::flush);
+      FaultyFileSystem faulty(disk.files(), plan);
+      OpenOptions how = disk.open_options();
+      how.file_system = &faulty;
+      Image image = Image::open(TestDisk::kPath, how);
+      for (uint64_t i = 0; i < 6 && !plan->struck(); ++i) {
+        image.write_at(i * 64 * kKiB, pattern(i * 64 * kKiB, 1, 8 * kKiB));
+        try {
+          image.flush();
+        } catch (const Error&) {
+          CHECK(plan->struck());
+        }
+      }
+      struck = plan->struck();
+      if (!struck) break;
+      ++failed;
+      const auto file = disk.files().find(TestDisk::kPath);
+      const std::vector<std::byte> before = file->contents();
+      CHECK_ERRC(image.flush(), Errc::io);
+      CHECK_ERRC(image.zero(0, kMiB), Errc::io);
+      CHECK_ERRC(image.create_snapshot("a", 1), Errc::io);
+      CHECK_ERRC(image.close(), Errc::io);
+      FormatImage& driver = image.node().image();  // which does not rely on what stands before it
+      CHECK_ERRC(driver.flush(), Errc::io);
+      CHECK_ERRC(driver.zero(0, kMiB), Errc::io);
+      CHECK_ERRC(driver.close(), Errc::io);
+      CHECK(file->contents() == before);
+    }
+    CHECK(failed > 5);
+  }
 }
 
 TEST_CASE("varve: a node that can't be read while much is zeroed does not set free what the tree still leads to") {

@@ -1,4 +1,7 @@
 // Snapshots: a tree of states against a model, with everything that may come between.
+#include <array>
+
+#include "native/reachable.h"
 #include "native/world.h"
 #include "support/image_kit.h"
 #include "support/pattern.h"
@@ -98,6 +101,42 @@ TEST_CASE("a branch point stays while two are based on it, is nameless, and goes
   CHECK(left[0].name == "right");
   CHECK(left[0].parent == 0);
   world.expect_all();
+}
+
+TEST_CASE("a snapshot whose tree is higher or lower than what is based on it gives its own back when it goes, and nothing else") {
+  constexpr std::array<uint64_t, 3> kSizes = {1000, 200 * 1024, 3 * 1024 * 1024};  // of no node, one, and two levels of them
+  const auto fill = [](World& world, uint64_t generation) {
+    const uint64_t length = std::min<uint64_t>(world.size(), 9000);
+    for (const uint64_t at : {uint64_t{0}, world.size() / 2, world.size() - length})
+      world.write(at, pattern(at, generation, std::min(length, world.size() - at)));
+    world.image().flush();
+  };
+  for (const uint64_t before : kSizes) {
+    for (const uint64_t after : kSizes) {
+      for (const bool child_is_snapshot : {false, true}) {
+        INFO("from " << before << " to " << after << " bytes" << (child_is_snapshot ? ", under a snapshot" : ""));
+        World world({{"cluster_size", "4K"}, {"journal_size", "0"}});
+        world.resize(before);
+        fill(world, 1);
+        world.create("a");
+        world.resize(after);
+        const uint64_t end = std::min<uint64_t>(after, 500);
+        world.write(after - end, pattern(after - end, 2, end));
+        if (child_is_snapshot) world.create("b");
+        world.remove("a");
+        world.expect_all();
+        for (uint64_t generation = 3; generation < 9; ++generation) {
+          if (generation == 6) world.reopen();
+          world.resize(after + 16 * 1024 * generation);  // what is free is used again, beside what is held
+          world.write(after, pattern(after, generation, 16 * 1024));
+          world.image().flush();
+        }
+        world.expect_all();
+        world.close();
+        CHECK(leaks_of_closed(world.files().find(kPath)) == "");
+      }
+    }
+  }
 }
 
 TEST_CASE("exclusive bytes are what a delete frees") {

@@ -7,6 +7,7 @@
 #include "native/walk.h"
 #include "support/bytes.h"
 #include "support/image_kit.h"
+#include "support/pattern.h"
 #include "support/seeds.h"
 #include "support/storages.h"
 
@@ -25,6 +26,8 @@ class Watch final : public PassingStorage {
   /// Called once, when a cluster has been read. Not for nodes, which are read under a lock.
   std::function<void()> after_read;
   uint64_t commits = 0, records = 0;
+  /// All that was written.
+  bool durable() const { return durable_; }
 
   void read_at(uint64_t offset, MutableBytes out) override {
     below_->read_at(offset, out);
@@ -35,7 +38,7 @@ class Watch final : public PassingStorage {
     const bool superblock = offset == 4096 || offset == 69632;
     if (superblock) CHECK_MESSAGE(flushed_, "a superblock is written before what it refers to is durable");
     CHECK_MESSAGE(superblock_durable_, "something is written before the superblock is durable");
-    flushed_ = false;
+    flushed_ = durable_ = false;
     if (offset >= kExtents) extent(offset, data.size());
     below_->write_at(offset, data);
     if (!superblock) return;
@@ -51,7 +54,7 @@ class Watch final : public PassingStorage {
 
   void flush() override {
     below_->flush();
-    flushed_ = superblock_durable_ = true;
+    flushed_ = superblock_durable_ = durable_ = true;
   }
 
   void resize(uint64_t size) override {
@@ -103,6 +106,7 @@ class Watch final : public PassingStorage {
   uint64_t next_record_ = 0;
   bool flushed_ = false;
   bool superblock_durable_ = true;
+  bool durable_ = true;
 };
 
 class Scenario {
@@ -117,9 +121,10 @@ class Scenario {
       OpenOptions options;
       options.access = Access::read_write;
       options.format = "varve";
+      if (i % 3 == 1) options.limits.write_buffer = 64 * kKiB;  // clusters leave memory between flushes
       Image image = Image::open(watch, options);
       for (int step = 0; step < 40; ++step) {
-        rng_.one_in(3) ? read(image, *watch) : change(image);
+        rng_.one_in(3) ? read(image, *watch) : change(image, *watch);
       }
       commits += watch->commits;
       records += watch->records;
@@ -146,14 +151,14 @@ class Scenario {
     Bytes out(std::min<uint64_t>(model_.size() - offset, 1 + rng_.below(200000)));
     if (rng_.one_in(2)) {
       watch.after_read = [&] {
-        for (int more = 0; more < 8; ++more) change(image, false);
+        for (int more = 0; more < 8; ++more) change(image, watch, false);
       };
     }
     image.read_at(offset, out);
     watch.after_read = nullptr;
   }
 
-  void change(Image& image, bool may_resize = true) {
+  void change(Image& image, const Watch& watch, bool may_resize = true) {
     const uint64_t offset = rng_.below(model_.size());
     const uint64_t length = std::min<uint64_t>(model_.size() - offset, 1 + rng_.below(rng_.one_in(3) ? 300000 : 6000));
     switch (rng_.below(10)) {
@@ -164,7 +169,10 @@ class Scenario {
         return image.resize(model_.size());
       case 2:
       case 3:
-      case 4: return image.flush();
+      case 4:
+        image.flush();
+        CHECK_MESSAGE(watch.durable(), "a flush is done before what was written is durable");
+        return;
       default: {
         Bytes data(length);
         const uint64_t same = rng_.below(3) == 0 ? 1 : 8;  // some compress, some do not
@@ -199,6 +207,49 @@ TEST_CASE("R1 to R5: nothing that a superblock refers to is written, cut off or 
       CHECK(records > 5 * scaled(4));
     }
   }
+}
+
+TEST_CASE("R6: what the journal does not hold makes the next flush a commit") {
+  MemoryFileSystem files;
+  Bytes model(512 * kKiB);
+  create_image(files, "disk", "varve", model.size(), {{"cluster_size", "4K"}, {"journal_size", "256K"}});
+  OpenOptions options;
+  options.format = "varve";
+  {
+    options.access = Access::read_write;
+    options.limits.write_buffer = 16 * kKiB;
+    const auto watch = std::make_shared<Watch>(files.find("disk"));
+    Image image = Image::open(watch, options);
+    const auto write = [&](uint64_t offset, uint64_t length) {
+      image.write_at(offset, pattern(offset, 1, length));
+      put_bytes(model, offset, pattern(offset, 1, length));
+    };
+    for (uint64_t i = 1; i < 6; ++i) {
+      write(i * kBlock, kBlock);
+      image.flush();
+    }
+    REQUIRE(watch->records > 0);
+    const uint64_t before = watch->commits;
+    SUBCASE("zeros") {
+      image.zero(0, 2 * kBlock);
+      put_bytes(model, 0, Bytes(2 * kBlock));
+    }
+    SUBCASE("what is dropped") {
+      image.discard(3 * kBlock, kBlock);
+      put_bytes(model, 3 * kBlock, Bytes(kBlock));
+    }
+    SUBCASE("clusters that have left memory") { write(64 * kKiB, 64 * kKiB); }
+    SUBCASE("a size") {
+      model.resize(300 * kKiB);
+      image.resize(model.size());
+    }
+    image.flush();
+    CHECK(watch->commits == before + 1);
+  }
+  options.access = Access::read_only;
+  Image again = Image::open(files.find("disk"), options);  // as if the program had ended there
+  CHECK(contents_of(again) == model);
+  CHECK(damages(again) == "");
 }
 
 }  // namespace
