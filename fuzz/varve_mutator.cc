@@ -8,11 +8,7 @@
 #include "base/checked_math.h"
 #include "native/structures.h"
 #include "native/tag.h"
-#include "seeds.h"
-#include "sparse_input.h"
-#include "target.h"
-
-extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
+#include "packed_mutator.h"
 
 namespace varve::fuzz {
 namespace {
@@ -48,7 +44,7 @@ class Mutation {
   }
 
   /// Of everything that the superblocks lead to, and of the journal's records.
-  void retag() {
+  void repair() {
     for (uint64_t parity = 0; parity < 2; ++parity) {
       const uint64_t at = superblock_at(parity);
       for (const uint64_t object : {at + 80, at + 144}) retag_pointer(object + 32, 0);
@@ -168,36 +164,9 @@ class Mutation {
   int retags_ = 0;
 };
 
-size_t mutate(uint8_t* data, size_t size, size_t max_size, unsigned seed) {
-  static const std::vector<Seed> kSeeds = seeds_of(kTargetName);
-  if (size < 64 || seed % 500 == 0) {
-    const Seed& fresh = kSeeds[seed / 500 % kSeeds.size()];
-    size = std::min(fresh.bytes.size(), max_size);
-    std::copy_n(fresh.bytes.begin(), size, data);
-  }
-  if (seed % 16 == 0) return LLVMFuzzerMutate(data, size, max_size);
-  const SparseInput parts({data, size});
-  Mutation mutation(*parts.file, seed);
-  std::vector<uint8_t> tail(parts.tail.begin(), parts.tail.end());
-  const bool script_only = mutation.below(4) == 0;
-  if (script_only || mutation.below(4) == 0) {
-    const size_t length = tail.size();
-    tail.resize(length + 32);
-    tail.resize(LLVMFuzzerMutate(tail.data(), length, tail.size()));
-  }
-  if (!script_only)
-    for (uint64_t i = 1 + mutation.below(3); i > 0; --i) mutation.once();
-  if (mutation.below(16) != 0) mutation.retag();
-  std::vector<uint8_t> output = pack_sparse(*parts.file);
-  output.insert(output.end(), tail.begin(), tail.end());
-  size = std::min(output.size(), max_size);
-  std::copy_n(output.begin(), size, data);
-  return size;
-}
-
 }  // namespace
 }  // namespace varve::fuzz
 
 extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size, unsigned seed) {
-  return varve::fuzz::mutate(data, size, max_size, seed);
+  return varve::fuzz::mutate_packed<varve::fuzz::Mutation>(data, size, max_size, seed);
 }

@@ -7,12 +7,8 @@
 
 #include "base/checked_math.h"
 #include "checksum/crc32c.h"
-#include "seeds.h"
-#include "sparse_input.h"
-#include "target.h"
+#include "packed_mutator.h"
 #include "vhdx/structures.h"
-
-extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
 
 namespace varve::fuzz {
 namespace {
@@ -55,7 +51,7 @@ class Mutation {
   }
 
   /// Of everything that has a checksum.
-  void seal() {
+  void repair() {
     for (const uint64_t copy : kHeaderOffsets) seal_range(copy, kHeaderSize);
     for (const uint64_t copy : kRegionTableOffsets) seal_range(copy, kRegionTableSize);
     for (uint64_t page = 0; page < kPages; ++page) {
@@ -194,36 +190,9 @@ class Mutation {
   uint64_t metadata_ = 2 * kMiB;
 };
 
-size_t mutate(uint8_t* data, size_t size, size_t max_size, unsigned seed) {
-  static const std::vector<Seed> kSeeds = seeds_of(kTargetName);
-  if (size < 64 || seed % 500 == 0) {
-    const Seed& fresh = kSeeds[seed / 500 % kSeeds.size()];
-    size = std::min(fresh.bytes.size(), max_size);
-    std::copy_n(fresh.bytes.begin(), size, data);
-  }
-  if (seed % 16 == 0) return LLVMFuzzerMutate(data, size, max_size);
-  const SparseInput parts({data, size});
-  Mutation mutation(*parts.file, seed);
-  std::vector<uint8_t> tail(parts.tail.begin(), parts.tail.end());
-  const bool script_only = mutation.below(4) == 0;
-  if (script_only || mutation.below(4) == 0) {
-    const size_t length = tail.size();
-    tail.resize(length + 32);
-    tail.resize(LLVMFuzzerMutate(tail.data(), length, tail.size()));
-  }
-  if (!script_only)
-    for (uint64_t i = 1 + mutation.below(3); i > 0; --i) mutation.once();
-  if (mutation.below(16) != 0) mutation.seal();
-  std::vector<uint8_t> output = pack_sparse(*parts.file);
-  output.insert(output.end(), tail.begin(), tail.end());
-  size = std::min(output.size(), max_size);
-  std::copy_n(output.begin(), size, data);
-  return size;
-}
-
 }  // namespace
 }  // namespace varve::fuzz
 
 extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size, unsigned seed) {
-  return varve::fuzz::mutate(data, size, max_size, seed);
+  return varve::fuzz::mutate_packed<varve::fuzz::Mutation>(data, size, max_size, seed);
 }

@@ -4,11 +4,8 @@
 #include <array>
 #include <random>
 
-#include "seeds.h"
-#include "target.h"
+#include "packed_mutator.h"
 #include "vmdk/structures.h"
-
-extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
 
 namespace varve::fuzz {
 namespace {
@@ -101,12 +98,7 @@ class Mutation {
 };
 
 size_t mutate(uint8_t* data, size_t size, size_t max_size, unsigned seed) {
-  static const std::vector<Seed> kSeeds = seeds_of(kTargetName);
-  if (size < 64 || seed % 500 == 0) {
-    const Seed& fresh = kSeeds[seed / 500 % kSeeds.size()];
-    size = std::min(fresh.bytes.size(), max_size);
-    std::copy_n(fresh.bytes.begin(), size, data);
-  }
+  size = begin_anew(data, size, max_size, seed);
   const Mutation before(data, size, seed);
   Mutation mutation = before;
   for (unsigned i = 0; i < 1 + seed % 3; ++i) {

@@ -15,7 +15,8 @@ ClusterCodec::ClusterCodec(const Header& header)
       deflaters_([level = header.level] { return std::make_unique<Deflater>(level); }),
       inflaters_([] { return std::make_unique<Inflater>(); }),
       compressors_([level = header.level] { return std::make_unique<ZstdCompressor>(level); }),
-      decompressors_([] { return std::make_unique<ZstdDecompressor>(); }) {}
+      decompressors_([] { return std::make_unique<ZstdDecompressor>(); }),
+      buffers_([] { return std::make_unique<AlignedBuffer>(); }) {}
 
 /// 0: no unit is saved.
 size_t ClusterCodec::compress(ConstBytes cluster, MutableBytes out) const {
@@ -33,11 +34,12 @@ StoredCluster ClusterCodec::encode(ConstBytes cluster) const {
   while (is_zero(cluster.subspan(end - granule_, granule_))) end -= granule_;
   stored.length = end - stored.begin;
   if (codec_ != CodecId::none && stored.length > unit_) {
-    stored.packed.resize(stored.length - unit_);
-    const size_t length = compress(cluster, stored.packed);
-    stored.packed.resize(align_up(length, unit_));
-    std::fill(stored.packed.begin() + static_cast<ptrdiff_t>(length), stored.packed.end(), std::byte{0});
+    const auto buffer = buffers_.borrow();
+    buffer->reset(stored.length - unit_);
+    const size_t length = compress(cluster, buffer->bytes());
     if (length != 0) {
+      stored.packed.assign(buffer->data(), buffer->data() + length);
+      stored.packed.resize(align_up(length, unit_));
       stored.codec = codec_;
       stored.length = stored.packed.size();
     }

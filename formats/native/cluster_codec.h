@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/aligned_buffer.h"
 #include "codec/codec.h"
 #include "codec/deflate.h"
 #include "codec/zstd.h"
@@ -48,6 +49,7 @@ class ClusterCodec {
   mutable CodecPool<Inflater> inflaters_;
   mutable CodecPool<ZstdCompressor> compressors_;
   mutable CodecPool<ZstdDecompressor> decompressors_;
+  mutable Pool<AlignedBuffer> buffers_;  ///< for what a cluster becomes, whose length is not known before
 };
 
 }  // namespace varve::native

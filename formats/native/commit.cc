@@ -37,7 +37,9 @@ void NativeImage::last_if_it_fails(Call call) {
 }
 
 void NativeImage::flush() {
+  ++flushes_waiting_;
   const std::lock_guard lock(change_mutex_);
+  --flushes_waiting_;
   require_sound();
   if (dirty_.unjournaled() == 0 && !head_changed_ && !catalog_changed_) return;
   if (!try_journal()) commit();

@@ -158,6 +158,7 @@ class NativeImage final : public FormatImage {
   std::unique_ptr<Snapshots> snapshots_;
   std::unique_ptr<Attachments> attachments_;
 
+  std::atomic<unsigned> flushes_waiting_{0};
   mutable std::mutex change_mutex_;  ///< held by whoever changes the tree; covers what follows
   Superblock durable_;
   Catalog catalog_;

@@ -1,5 +1,6 @@
 // Writing: dirty blocks, and how they come into the tree.
 #include <algorithm>
+#include <thread>
 #include <vector>
 
 #include "base/aligned_buffer.h"
@@ -67,6 +68,7 @@ void NativeImage::bound_dirty() {
 
 /// True: there is more to do.
 bool NativeImage::make_room() {
+  while (flushes_waiting_ != 0) std::this_thread::yield();  // a mutex is not fair
   const std::lock_guard lock(change_mutex_);
   if (broken_ || dirty_.bytes() <= parts_.limits.write_buffer / 2) return false;
   write_back(dirty_.oldest(kBatch));

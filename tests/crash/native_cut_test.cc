@@ -20,8 +20,8 @@ constexpr uint64_t kKiB = 1024;
 constexpr uint64_t kStates = 60000;
 constexpr uint64_t kStatesWithSnapshots = 30000;
 constexpr uint64_t kStatesTwice = 4000;
-constexpr uint64_t kLongStates = 20000;
-constexpr uint64_t kLongStatesWithSnapshots = 10000;
+constexpr uint64_t kLongStates = 30000;
+constexpr uint64_t kLongStatesWithSnapshots = 20000;
 
 // ---- the images ----------------------------------------------------------------------------------
 
@@ -152,7 +152,7 @@ void run_pair(const Operation& first, const Operation& second, uint64_t number, 
   }
 }
 
-TEST_CASE("varve survives a power cut at any moment of all scripts of two operations: 60,000 distinct states") {
+TEST_CASE("varve survives a power cut at any moment of all scripts of two operations, and a second one: 60,000 distinct states") {
   Rng rng("varve power cuts");
   SHOW_SEED(rng);
   const std::vector<Layout> all = layouts();
@@ -219,13 +219,13 @@ constexpr std::array<Script, 6> kLongScripts = {{{"random on an empty disk", fal
                                                  {"random sessions of an empty disk", false, random_sessions},
                                                  {"random sessions of a filled disk", true, random_sessions}}};
 
-TEST_CASE("varve survives a power cut in longer scripts: 20,000 distinct states") {
+TEST_CASE("varve survives a power cut in longer scripts: 30,000 distinct states") {
   Rng rng("varve long power cuts");
   SHOW_SEED(rng);
   run_pairs(pairs(layouts(), kLongScripts, rng), scaled(kLongStates), rng);
 }
 
-TEST_CASE("varve survives a power cut in longer scripts on a tree of snapshots: 10,000 distinct states") {
+TEST_CASE("varve survives a power cut in longer scripts on a tree of snapshots: 20,000 distinct states") {
   Rng rng("varve long power cuts with snapshots");
   SHOW_SEED(rng);
   run_pairs(pairs(layouts_with_snapshots(), kLongScripts, rng), scaled(kLongStatesWithSnapshots), rng);

@@ -270,6 +270,31 @@ TEST_CASE("a repair that gives up data changes the CID, durably before the table
   CHECK(cid_of(p) == after);
 }
 
+TEST_CASE("a descriptor without a good CID is damage, which a repair that renews the CID mends, and says so") {
+  Patient p;
+  Bytes bytes(512);
+  p.file()->read_at(512, bytes);
+  const std::string text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  const uint64_t cid = 512 + text.find("\nCID=") + 5;
+  const std::string bad = "zzzzzzzz";
+  p.file()->write_at(cid, std::as_bytes(std::span(bad)));
+  const auto tells_of_cid = [](const CheckReport& report, bool repaired) {
+    return std::count_if(report.findings.begin(), report.findings.end(), [&](const Finding& found) {
+      return found.repaired == repaired && found.message.find("CID") != std::string::npos;
+    });
+  };
+  CHECK(tells_of_cid(p.check(), false) == 1);
+  CHECK(p.check().damages == 1);
+  CHECK(tells_of_cid(p.check(Repair::all), false) == 1);  // nothing is given up, so the CID stays
+  p.poke_both(600, 0xfffffff0);
+  const CheckReport repaired = p.check(Repair::all);
+  CHECK(repaired.damages == 0);
+  CHECK(repaired.repaired == 2);
+  CHECK(tells_of_cid(repaired, true) == 1);
+  CHECK(p.check().damages == 0);
+  CHECK(p.check(Repair::all).repaired == 0);
+}
+
 TEST_CASE("a directory entry that leads nowhere is repaired in either copy, its table from the other") {
   for (const bool primary : {true, false}) {
     for (const uint64_t table : {0, 1, 3}) {
