@@ -78,10 +78,11 @@ TEST_CASE("attachment says in one line what is wrong, and changes nothing") {
       {{"lst"}, 64},
       {{"get", "--json", "a", "-"}, 64},
   };
-  for (const auto& [words, code] : cases) {
+  for (const auto& one : cases) {
+    const std::vector<std::string>& words = one.first;
     const RunResult result = attachment(dir, words, "x");
     INFO(words.front() << " " << words.back() << ": " << result.err);
-    CHECK(result.exit_code == code);
+    CHECK(result.exit_code == one.second);
     CHECK(is_one_line_error(result));
   }
   CHECK(read_file(dir / "d.varve") == before);

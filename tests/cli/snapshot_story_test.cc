@@ -49,7 +49,7 @@ class Story {
     INFO(checked.out << checked.err);
     CHECK(checked.exit_code == 0);
     CHECK(shown({}) == disk_);
-    for (const auto& [name, content] : kept_) CHECK_MESSAGE(shown({"-l", name}) == content, "'" << name << "' is not what it was");
+    for (const auto& kept : kept_) CHECK_MESSAGE(shown({"-l", kept.first}) == kept.second, "'" << kept.first << "' is not what it was");
     size_t named = 0;
     const Json listed = json_of(tool({"snapshot", "list", "--json", image_}));
     for (const Json& one : listed["snapshots"]) named += one["name"] == "" ? 0 : 1;

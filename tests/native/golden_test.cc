@@ -67,7 +67,7 @@ void judge_refused(const Golden& golden) {
 
 void judge_reading(const Golden& golden) {
   Shelf shelf(golden);
-  for (const auto& [name, sum] : golden.sums) CHECK_MESSAGE(shelf.sum(name) == sum, name);
+  for (const auto& known : golden.sums) CHECK_MESSAGE(shelf.sum(known.first) == known.second, known.first);
   Image image = shelf.open();
   size_t named = 0;
   for (const SnapshotInfo& snapshot : image.snapshots()) named += snapshot.branch_point ? 0 : 1;
@@ -90,8 +90,8 @@ void judge_writing(const Golden& golden) {
   }
   CHECK(shelf.sum("-") == sha256(expected));
   CHECK(shelf.sum("golden") == golden.sums.at("-"));
-  for (const auto& [name, sum] : golden.sums)
-    if (name != "-") CHECK_MESSAGE(shelf.sum(name) == sum, name);
+  for (const auto& known : golden.sums)
+    if (known.first != "-") CHECK_MESSAGE(shelf.sum(known.first) == known.second, known.first);
   Image image = shelf.open();
   CHECK(damages(image) == "");
 }
@@ -99,8 +99,9 @@ void judge_writing(const Golden& golden) {
 TEST_CASE("golden files: every image of version 1 shows what it did, is sound, and can be written to; what must be refused is") {
   const std::map<std::string, Golden> all = stored_goldens();
   CHECK(all.size() >= 13);
-  for (const auto& [name, golden] : all) {
-    CAPTURE(name);
+  for (const auto& one : all) {
+    const Golden& golden = one.second;
+    CAPTURE(one.first);
     if (!golden.refused.empty()) {
       judge_refused(golden);
       continue;
