@@ -34,9 +34,10 @@ OptionMap options_for(const FormatInfo& format, DataProducer& numbers) {
 }
 
 void expect_sound(Image& image, uint64_t asked) {
-  // All but raw count in sectors, of 512 or 4096 bytes, and round up.
+  // All but raw and varve count in sectors, of 512 or 4096 bytes, and round up.
   const uint64_t size = image.size();
-  const bool whole = image.format().name == "raw" ? size == asked : size == align_up(asked, 512) || size == align_up(asked, 4096);
+  const bool any = image.format().name == "raw" || image.format().name == "varve";
+  const bool whole = any ? size == asked : size == align_up(asked, 512) || size == align_up(asked, 4096);
   require(whole, "the new image has another size");
   require(!image.format().can.check || image.check({}).clean(), "the new image is not clean");
   std::array<std::byte, 512> sector{};
