@@ -25,7 +25,7 @@ size_t ClusterCodec::compress(ConstBytes cluster, MutableBytes out) const {
   return 0;
 }
 
-StoredCluster ClusterCodec::encode(ConstBytes cluster) const {
+StoredCluster ClusterCodec::encode(ConstBytes cluster, bool hurry) const {
   StoredCluster stored;
   uint64_t end = cluster_size_;
   while (stored.begin < end && is_zero(cluster.subspan(stored.begin, granule_))) stored.begin += granule_;
@@ -33,7 +33,7 @@ StoredCluster ClusterCodec::encode(ConstBytes cluster) const {
   if (stored.zero) return stored;
   while (is_zero(cluster.subspan(end - granule_, granule_))) end -= granule_;
   stored.length = end - stored.begin;
-  if (codec_ != CodecId::none && stored.length > unit_) {
+  if (codec_ != CodecId::none && !hurry && stored.length > unit_) {
     const auto buffer = buffers_.borrow();
     buffer->reset(stored.length - unit_);
     const size_t length = compress(cluster, buffer->bytes());

@@ -32,8 +32,9 @@ class ClusterCodec {
  public:
   explicit ClusterCodec(const Header& header);
 
-  /// `cluster` is a whole one. Compressed if that saves at least a unit, and more than to leave out the zeros at its ends.
-  StoredCluster encode(ConstBytes cluster) const;
+  /// `cluster` is a whole one. Compressed if that saves at least a unit, and more than to leave out the zeros at its ends; and if there is
+  /// time for it.
+  StoredCluster encode(ConstBytes cluster, bool hurry = false) const;
   /// Verified bytes, compressed, into a whole cluster. Throws corrupt unless they decode to exactly that.
   void decompress(CodecId codec, ConstBytes stored, MutableBytes cluster) const;
 

@@ -113,7 +113,7 @@ class NativeImage final : public FormatImage {
   void begin_session();
   void bound_dirty();
   bool make_room();
-  void assemble(uint64_t start, MutableBytes cluster);
+  bool assemble(uint64_t start, MutableBytes cluster);
   void write_back(const std::vector<DirtyBlocks::Ticket>& tickets);
   void bound_nodes();
   void replay();

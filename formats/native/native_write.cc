@@ -106,11 +106,12 @@ void NativeImage::give_up(const Pointer& pointer) {
     throw Error(Errc::corrupt, "two pointers lead to one place").in(file_->name()).at(pointer.offset);
 }
 
-/// A cluster as it is now. Nobody changes the tree meanwhile.
-void NativeImage::assemble(uint64_t start, MutableBytes cluster) {
-  if (dirty_.read(start, cluster).empty()) return;
+/// A cluster as it is now. Nobody changes the tree meanwhile. True: only parts of it are new.
+bool NativeImage::assemble(uint64_t start, MutableBytes cluster) {
+  if (dirty_.read(start, cluster).empty()) return false;
   read_base(start, cluster);
   dirty_.read(start, cluster);
+  return true;
 }
 
 /// Encoded by all processors, placed in order, and in the tree when all of it is written. What fails on the way leaves tree and dirty
@@ -122,6 +123,7 @@ void NativeImage::write_back(const std::vector<DirtyBlocks::Ticket>& tickets) {
     std::vector<StoredCluster> stored;
   };
   const size_t group = std::clamp<size_t>(kGroup / cluster_size(), 1, kWorthThreads * 2);
+  const bool pressed = dirty_.bytes() > parts_.limits.write_buffer / 4 * 3;
   std::vector<Pointer> pointers(tickets.size());
   size_t next = 0;
   OrderedSteps<Item> steps;
@@ -135,8 +137,9 @@ void NativeImage::write_back(const std::vector<DirtyBlocks::Ticket>& tickets) {
     item.clusters.reset(item.stored.size() * cluster_size());
     for (size_t i = 0; i < item.stored.size(); ++i) {
       const MutableBytes cluster = item.clusters.bytes().subspan(i * cluster_size(), cluster_size());
-      assemble(tickets[item.first + i].cluster * cluster_size(), cluster);
-      item.stored[i] = extents_.codec().encode(cluster);
+      // Many small writes do not wait for compression: what they touch is compressed when there is time.
+      const bool small = assemble(tickets[item.first + i].cluster * cluster_size(), cluster);
+      item.stored[i] = extents_.codec().encode(cluster, small && pressed);
     }
   };
   steps.deliver = [&](Item& item) {
