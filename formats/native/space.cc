@@ -93,8 +93,7 @@ bool Space::take_back(uint64_t offset, uint64_t length) {
 void Space::recycle(bool unread) {
   const std::lock_guard lock(mutex_);
   if (!unread) return;
-  for (auto run = back_before_.find_overlap(0, end_); run; run = back_before_.find_overlap(run->end(), end_ - run->end()))
-    release_blocks(*run);
+  take_each(back_before_, [this](const Interval& run) { release_blocks(run); });
   back_before_ = std::exchange(back_now_, {});
 }
 
@@ -115,15 +114,24 @@ void Space::release_blocks(const Interval& extent) {
   fresh_.insert(first, last - first);
 }
 
+/// Each run is out of the set before it is used: what fails for want of memory loses a run, and none is released twice, which could be
+/// somebody else's by then.
+template <typename Use>
+void Space::take_each(IntervalSet& extents, Use use) {
+  while (const auto run = extents.find_overlap(0, UINT64_MAX)) {
+    extents.erase(run->offset, run->length);
+    use(*run);
+  }
+}
+
 void Space::release_all(IntervalSet& extents) {
-  for (auto run = extents.find_overlap(0, end_); run; run = extents.find_overlap(run->end(), end_ - run->end())) release(*run);
-  extents = {};
+  take_each(extents, [this](const Interval& run) { release(run); });
 }
 
 /// What of a chunk was not given out.
 void Space::give_back(Interval& chunk) {
-  if (chunk.length != 0) release(chunk);
-  chunk = {end_, 0};
+  const Interval rest = std::exchange(chunk, {end_, 0});
+  if (rest.length != 0) release(rest);
 }
 
 void Space::advance(bool unread) {

@@ -57,6 +57,8 @@ class Space {
   void release(const Interval& extent);
   void release_blocks(const Interval& extent);
   void release_all(IntervalSet& extents);
+  template <typename Use>
+  static void take_each(IntervalSet& extents, Use use);
 
   mutable std::mutex mutex_;  // innermost; covers what follows
   uint64_t end_;

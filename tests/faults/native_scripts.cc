@@ -91,6 +91,7 @@ class SnapshotSession final : public Attempt {
     how.access = Access::read_write;
     how.format = "varve";
     how.file_system = &bench_.files();
+    how.limits.write_buffer = tree_.disk.write_buffer;
     image_ = std::make_unique<Image>(Image::open(bench_.path(tree_.disk.image), how));
     steps_(*this);
     image_.reset();

@@ -6,6 +6,8 @@ namespace varve::test {
 namespace {
 
 constexpr uint64_t kKiB = 1024;
+/// Clusters are written long before a flush.
+constexpr uint64_t kSmallBuffer = 4 * kKiB;
 
 OptionMap small_journal(OptionMap options) {
   options.emplace("journal_size", "128K");
@@ -79,16 +81,25 @@ NativeTree make_tree(const std::string& name, const OptionMap& options) {
 }  // namespace
 
 const std::vector<Subject>& native_disks() {
-  static const std::vector<Subject> all = {make_native("varve 4 KiB", {{"cluster_size", "4K"}}),
-                                           make_native("varve zlib", {{"cluster_size", "64K"}, {"compression", "zlib:1"}}), make_child(),
-                                           make_pending()};
+  static const std::vector<Subject> all = [] {
+    std::vector<Subject> disks = {make_native("varve 4 KiB", {{"cluster_size", "4K"}}),
+                                  make_native("varve zlib", {{"cluster_size", "64K"}, {"compression", "zlib:1"}}), make_child(),
+                                  make_pending()};
+    for (Subject& disk : disks)
+      if (disk.name == "varve zlib" || disk.name == "varve child") disk.write_buffer = kSmallBuffer;
+    return disks;
+  }();
   return all;
 }
 
 const std::vector<NativeTree>& native_trees() {
-  static const std::vector<NativeTree> all = {
-      make_tree("varve 4 KiB tree", {{"cluster_size", "4K"}, {"compression", "zstd:1"}}),
-      make_tree("varve 64 KiB tree without a journal", {{"cluster_size", "64K"}, {"journal_size", "0"}})};
+  static const std::vector<NativeTree> all = [] {
+    std::vector<NativeTree> trees = {
+        make_tree("varve 4 KiB tree", {{"cluster_size", "4K"}, {"compression", "zstd:1"}}),
+        make_tree("varve 64 KiB tree without a journal", {{"cluster_size", "64K"}, {"journal_size", "0"}})};
+    trees.back().disk.write_buffer = kSmallBuffer;
+    return trees;
+  }();
   return all;
 }
 

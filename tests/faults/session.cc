@@ -38,6 +38,7 @@ void Session::run() {
   how.access = Access::read_write;
   how.format = subject_.format;
   how.file_system = &bench_.files();
+  how.limits.write_buffer = subject_.write_buffer;
   image_ = std::make_unique<Image>(Image::open(bench_.path(subject_.image), how));
   steps_(*this);
   image_.reset();

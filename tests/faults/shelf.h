@@ -12,6 +12,7 @@
 #include "faults/bench.h"
 #include "varve/check.h"
 #include "varve/format.h"
+#include "varve/limits.h"
 
 namespace varve::test {
 
@@ -28,6 +29,7 @@ struct Subject {
   uint64_t window = 0;             ///< what lies before it is never written to
   std::vector<std::string> own;    ///< the files of the image, without its parents'
   Repair needs = Repair::none;     ///< the image is damaged, and has `content` once it is repaired
+  uint64_t write_buffer = Limits().write_buffer;  ///< that a session has
 };
 
 const std::vector<std::byte>& disk_content();
