@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <iomanip>
+#include <limits>
 
 #include "arguments.h"
 #include "command.h"
@@ -19,7 +20,7 @@ Number number_value(const Arguments& arguments, std::string_view key, Number oth
   const std::string text = arguments.value(key);
   Number number{};
   const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (failed != std::errc() || end != text.data() + text.size() || number < Number{})
+  if (failed != std::errc() || end != text.data() + text.size() || !(number >= Number{}) || number > std::numeric_limits<Number>::max())
     throw UsageError(std::string(key.front() == '-' ? "" : "--") + std::string(key) + " cannot be '" + text + "'", "give a number");
   return number;
 }

@@ -1,7 +1,6 @@
 #include "exec/background_task.h"
 
 #include <exception>
-#include <system_error>
 
 namespace varve {
 
@@ -12,8 +11,8 @@ void BackgroundTask::wake() {
     if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
     wanted_ = true;
     changed_.notify_one();
-  } catch (const std::system_error&) {
-    // Then nobody does it beside the others.
+  } catch (const std::exception&) {
+    // No thread, or no memory for one: then nobody does it beside the others.
   }
 }
 

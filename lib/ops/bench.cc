@@ -8,7 +8,9 @@
 #include <cstring>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/aligned_buffer.h"
@@ -92,10 +94,7 @@ class Bench {
 
   BenchResult run() {
     start_ = Clock::now();
-    std::vector<std::thread> threads;
-    for (unsigned i = 1; i < options_.depth; ++i) threads.emplace_back([this, i] { work(i); });
-    work(0);
-    for (std::thread& thread : threads) thread.join();
+    run_threads();
     if (error_) std::rethrow_exception(error_);
     BenchResult result;
     if (options_.write) {
@@ -113,6 +112,22 @@ class Bench {
   }
 
  private:
+  /// One of them is the caller.
+  void run_threads() {
+    std::vector<std::thread> threads;
+    try {
+      threads.reserve(options_.depth);
+      for (unsigned i = 1; i < options_.depth; ++i) threads.emplace_back([this, i] { work(i); });
+    } catch (const std::system_error& error) {
+      keep_error(std::make_exception_ptr(
+          Error(Errc::limit, "the host has no room for so many threads").caused_by(error.what()).hint("use a smaller depth")));
+    } catch (...) {
+      keep_error(std::current_exception());
+    }
+    work(0);
+    for (std::thread& thread : threads) thread.join();
+  }
+
   uint64_t offset_of(uint64_t number) const {
     if (options_.random) return options_.offset + mix(options_.seed ^ mix(number)) % (range_ / options_.block) * options_.block;
     return options_.offset + std::min(number * step_ % range_, range_ - options_.block);
@@ -139,10 +154,15 @@ class Bench {
     try {
       requests(thread);
     } catch (...) {
-      const std::lock_guard lock(mutex_);
-      if (!error_) error_ = std::current_exception();
-      failed_ = true;
+      keep_error(std::current_exception());
     }
+  }
+
+  /// The first one counts, and ends the others' work.
+  void keep_error(std::exception_ptr error) {
+    const std::lock_guard lock(mutex_);
+    if (!error_) error_ = std::move(error);
+    failed_ = true;
   }
 
   void requests(unsigned thread) {

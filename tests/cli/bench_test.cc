@@ -31,6 +31,8 @@ TEST_CASE("bench does not write into an image whose format is not given, and ref
   CHECK(tool({"bench", "--flush-interval", "1", image}).exit_code == 64);
   CHECK(tool({"bench", "--random", "-S", "64K", image}).exit_code == 64);
   CHECK(tool({"bench", "-d", "many", image}).exit_code == 64);
+  CHECK(tool({"bench", "--seconds", "inf", image}).exit_code == 64);
+  CHECK(tool({"bench", "--seconds", "nan", image}).exit_code == 64);
   CHECK(tool({"bench", "-w", "-f", "varve", "--fill", "256", image}).exit_code == 64);
   CHECK(tool({"bench", "-s", "2M", image}).exit_code == 1);
 }
