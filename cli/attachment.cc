@@ -1,7 +1,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <iomanip>
@@ -71,38 +70,24 @@ int put(const Arguments& arguments, Session& session) {
   return kDone;
 }
 
-void write_out(Image& image, const AttachmentKey& key, Session& session) {
-  const std::vector<AttachmentInfo> all = image.attachments();
-  const auto found = std::find_if(all.begin(), all.end(), [&](const AttachmentInfo& info) {
-    return info.key.name == key.name && info.key.snapshot == key.snapshot && !info.of_branch_point;
-  });
-  std::vector<std::byte> buffer(size_t{1} << 20);
-  const uint64_t size = found == all.end() ? 0 : found->size;
-  if (found == all.end()) image.read_attachment(key, 0, {});  // says what is missing
-  for (uint64_t at = 0; at < size;) {
-    session.cancel.check();
-    const MutableBytes part = MutableBytes(buffer).first(std::min<uint64_t>(buffer.size(), size - at));
-    image.read_attachment(key, at, part);
-    session.out.write(reinterpret_cast<const char*>(part.data()), static_cast<std::streamsize>(part.size()));  // NOLINT: bytes as text
-    if (!session.out) throw OutputFailed();
-    at += part.size();
-  }
-}
-
 int get(const Arguments& arguments, Session& session) {
   const std::string& target = arguments.operand(3);
   if (target == kStream && arguments.has("json")) throw UsageError("--json needs standard output, which is the target here");
   if (target == kStream && isatty(STDOUT_FILENO) != 0) throw UsageError("standard output is a terminal", "send it to a file or a pipe");
   Image image = Image::open(arguments.operand(1), image_options(arguments, session, Access::read_only));
-  if (target == kStream) {
-    write_out(image, key_of(arguments), session);
-    return kDone;
-  }
   ExtractOptions options;
   options.force = arguments.has("force");
   options.durable = arguments.value("sync") != "none";
   if (arguments.has("max-output-bytes")) options.most = size_value(arguments.value("max-output-bytes"), "--max-output-bytes");
   options.cancel = &session.cancel;
+  if (target == kStream) {
+    const auto sink = [&](ConstBytes piece) {
+      session.out.write(reinterpret_cast<const char*>(piece.data()), static_cast<std::streamsize>(piece.size()));  // NOLINT: bytes as text
+      if (!session.out) throw OutputFailed();
+    };
+    extract_attachment(image, key_of(arguments), sink, options);
+    return kDone;
+  }
   const uint64_t size = extract_attachment(image, key_of(arguments), target, options);
   if (arguments.has("json")) print_json(session.out, {{"file", arguments.operand(1)}, {"target", target}, {"size", size}});
   return kDone;

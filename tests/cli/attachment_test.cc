@@ -63,10 +63,13 @@ TEST_CASE("nothing is replaced without --force, neither in the image nor beside 
 TEST_CASE("attachment says in one line what is wrong, and changes nothing") {
   const TempDir dir;
   REQUIRE(tool({"create", dir / "d.varve", "1M"}).exit_code == 0);
+  REQUIRE(attachment(dir, {"put", "note", "-"}, "four").exit_code == 0);
   const std::string before = read_file(dir / "d.varve");
   const std::vector<std::pair<std::vector<std::string>, int>> cases = {
       {{"get", "none", dir / "out"}, 1},
       {{"get", "none", "-"}, 1},
+      {{"get", "note", "-", "--max-output-bytes", "3"}, 1},
+      {{"get", "note", dir / "out", "--max-output-bytes", "3"}, 1},
       {{"delete", "none"}, 1},
       {{"put", "a", dir / "missing"}, 1},
       {{"put", "a", dir.path()}, 1},
@@ -84,6 +87,7 @@ TEST_CASE("attachment says in one line what is wrong, and changes nothing") {
     INFO(words.front() << " " << words.back() << ": " << result.err);
     CHECK(result.exit_code == one.second);
     CHECK(is_one_line_error(result));
+    CHECK(result.out.empty());
   }
   CHECK(read_file(dir / "d.varve") == before);
   CHECK_FALSE(exists(dir / "out"));

@@ -82,6 +82,10 @@ struct ExtractOptions {
 /// An attachment as a file of its own, which appears under its name when it is complete and has no wider mode than the image. Returns its
 /// size, bytes.
 uint64_t extract_attachment(Image& image, const AttachmentKey& key, const std::string& path, const ExtractOptions& options = {});
+/// The same into `sink`, which is called with each piece in order, in the caller's thread; what it throws ends it. Of the options `most`,
+/// progress and cancel count.
+uint64_t extract_attachment(Image& image, const AttachmentKey& key, const std::function<void(ConstBytes piece)>& sink,
+                            const ExtractOptions& options = {});
 
 /// Calls `visit` for each run of the disk in order, merged to maximal runs, in the caller's thread. What `visit` throws ends it.
 void map(Image& image, const std::function<void(const Extent&)>& visit, const CancelToken* cancel = nullptr);
