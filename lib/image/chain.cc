@@ -106,6 +106,10 @@ void open_parents(const std::shared_ptr<Node>& top, const std::shared_ptr<Storag
     if (depth >= max_depth) {
       throw Error(Errc::limit, "the chain of parents has more than " + std::to_string(max_depth) + " layers").in(top->path());
     }
+    if (host.how.access == Access::read_write && !link->snapshot.empty())
+      throw Error(Errc::invalid_argument, "the image lies over a snapshot, which can't be written to")
+          .in(child->path())
+          .hint("lay it over what the parent holds now, `varve rebase -b PARENT`, and try again");
     host.snapshot = {{}, link->snapshot};
     Layer layer{open_parent_file(child->path(), *link, named_by_user, host), link->format, host};
     named_by_user.clear();
@@ -133,6 +137,10 @@ std::shared_ptr<Node> open_chain(const Layer& layer, const OpenOptions& options,
   return top;
 }
 
+std::string format_of_parent(const FormatDriver& child, const std::string& named) {
+  return named.empty() ? std::string(child.info().name) : named;
+}
+
 std::string beside(const std::string& path, const std::string& name) {
   const size_t slash = path.rfind('/');
   return name.starts_with('/') || slash == std::string::npos ? name : path.substr(0, slash + 1) + name;
@@ -151,9 +159,8 @@ std::shared_ptr<Node> open_file(const std::string& path, const OpenOptions& opti
 }
 
 /// How the parent of an image to be is opened.
-OpenOptions parent_options(const FormatDriver& driver, const CreateOptions& options) {
+OpenOptions parent_options(const CreateOptions& options) {
   OpenOptions how;
-  how.format = options.parent_format.empty() ? std::string(driver.info().name) : options.parent_format;
   how.snapshot = options.parent_snapshot;
   how.durable = options.durable;
   how.references = options.references;
@@ -168,7 +175,7 @@ std::shared_ptr<Node> open_parent_of_new(const std::string& path, const FormatDr
                                          Warnings& warnings) {
   const std::string warning = parent_name_warning(options.parent);
   if (!warning.empty()) warnings.add(warning);
-  return open_new_parent(path, driver, options.parent, options.parent_format, parent_options(driver, options));
+  return open_new_parent(path, driver, options.parent, options.parent_format, parent_options(options));
 }
 
 }  // namespace
@@ -192,7 +199,7 @@ std::shared_ptr<Node> open_new_parent(const std::string& child, const FormatDriv
                                       const std::string& format, const OpenOptions& options) {
   OpenOptions how = options;
   how.access = Access::read_only;
-  how.format = format.empty() ? std::string(driver.info().name) : format;
+  how.format = format_of_parent(driver, format);
   how.parent.clear();
   how.ignore_parent = false;
   try {
@@ -211,32 +218,39 @@ std::shared_ptr<Node> open_node(std::shared_ptr<Storage> storage, const OpenOpti
   return open_chain({std::move(storage), options.format, host}, options);
 }
 
-void hold_parent(const std::string& path, const FormatDriver& driver, const CreateOptions& options) {
-  const std::string& snapshot = options.parent_snapshot;
-  if (snapshot.empty()) return;
-  if (options.parent.empty()) throw Error(Errc::invalid_argument, "a snapshot of a parent is named, but no parent").in(path);
+void hold_parent(const std::string& child, const FormatDriver& driver, const std::string& name, const std::string& format,
+                 const OpenOptions& options) {
   if (!driver.info().can.snapshots) {
     throw Error(Errc::unsupported, "an image of format " + std::string(driver.info().name) + " can't lie over a snapshot")
-        .in(path)
+        .in(child)
         .hint("use a format that has snapshots, or leave the snapshot out");
   }
-  OpenOptions how = parent_options(driver, options);
-  const std::string parent = beside(path, options.parent);
+  OpenOptions how = options;
+  how.access = Access::read_only;
+  how.format = format_of_parent(driver, format);
+  how.parent.clear();
   how.ignore_parent = true;
-  if (open_node(parent, how)->snapshot_is_held(snapshot)) return;
+  const std::string path = beside(child, name);
+  if (open_node(path, how)->snapshot_is_held(options.snapshot)) return;
   how.ignore_parent = false;
   how.snapshot.clear();
   how.access = Access::read_write;
   how.warn = {};  // it has told
   try {
-    const std::shared_ptr<Node> node = open_node(parent, how);
-    node->change_snapshots("hold a snapshot", [&](Snapshots& all) { all.hold(snapshot); });
+    const std::shared_ptr<Node> node = open_node(path, how);
+    node->change_snapshots("hold a snapshot", [&](Snapshots& all) { all.hold(options.snapshot); });
     node->close();
   } catch (const Error& error) {
     if (options.warn)
-      options.warn("the snapshot '" + snapshot + "' of " + options.parent + " can't be marked as held (" + error.message() +
+      options.warn("the snapshot '" + options.snapshot + "' of " + name + " can't be marked as held (" + error.message() +
                    "): nothing there keeps it from being deleted");
   }
+}
+
+void hold_parent_of_new(const std::string& path, const FormatDriver& driver, const CreateOptions& options) {
+  if (options.parent_snapshot.empty()) return;
+  if (options.parent.empty()) throw Error(Errc::invalid_argument, "a snapshot of a parent is named, but no parent").in(path);
+  hold_parent(path, driver, options.parent, options.parent_format, parent_options(options));
 }
 
 std::shared_ptr<Node> create_node(const std::string& path, const FormatDriver& driver, std::optional<uint64_t> size,

@@ -21,7 +21,7 @@ std::shared_ptr<Node> open_node(std::shared_ptr<Storage> storage, const OpenOpti
 std::shared_ptr<Node> open_over_writable_parent(const std::string& path, const OpenOptions& options);
 
 /// What an image at `child` of this driver is to lie over, as the user names it: whatever the policy says of `name`, which counts from the
-/// child's directory. `format`: if empty the child's own; it is never probed. Of `options` access, format, parent and snapshot don't apply.
+/// child's directory. `format`: if empty the child's own; it is never probed. Of `options` access, format and parent don't apply.
 std::shared_ptr<Node> open_new_parent(const std::string& child, const FormatDriver& driver, const std::string& name,
                                       const std::string& format, const OpenOptions& options);
 /// A line for the user if References::inside will refuse the name; else empty.
@@ -31,9 +31,13 @@ std::string parent_name_warning(const std::string& name);
 std::shared_ptr<Node> create_node(const std::string& path, const FormatDriver& driver, std::optional<uint64_t> size,
                                   const CreateOptions& options, std::shared_ptr<Storage> pipe = nullptr);
 
-/// Of a child to be whose parent is a snapshot: marks that as held, so that a child never has a name before its parent is safe. To be
-/// called before anything else opens the parent. Where the parent can't be written to, a warning says so.
-void hold_parent(const std::string& path, const FormatDriver& driver, const CreateOptions& options);
+/// Of what is to lie over a snapshot, options.snapshot, of a parent that is named as for open_new_parent(): marks that as held, so that no
+/// child refers to it before it is safe. To be called before anything else opens the parent. Where the parent can't be written to, a
+/// warning says so.
+void hold_parent(const std::string& child, const FormatDriver& driver, const std::string& name, const std::string& format,
+                 const OpenOptions& options);
+/// The same for an image that is to be created, if its parent is a snapshot.
+void hold_parent_of_new(const std::string& path, const FormatDriver& driver, const CreateOptions& options);
 
 }  // namespace varve
 

@@ -19,7 +19,7 @@ Image Image::open(std::shared_ptr<Storage> storage, const OpenOptions& options) 
 
 Image Image::create(const std::string& path, std::string_view format, std::optional<uint64_t> size, const CreateOptions& options) {
   const FormatDriver& driver = driver_named(format);
-  hold_parent(path, driver, options);
+  hold_parent_of_new(path, driver, options);
   return Image(create_node(path, driver, size, options));
 }
 

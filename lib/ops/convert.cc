@@ -194,7 +194,7 @@ CopyReport convert(const std::string& source_path, const std::string& target_pat
   const std::string format = target_format(target_path, options);
   if (!options.since.empty()) options.create.parent_snapshot = options.since;
   // Before the source is opened, which may be the parent.
-  if (!options.into_existing && target_path != kStream) hold_parent(target_path, driver_named(format), options.create);
+  if (!options.into_existing && target_path != kStream) hold_parent_of_new(target_path, driver_named(format), options.create);
   Source source = open_source(source_path, options);
   refuse_same_file(source, target_path, options);
   if (source.size() > options.create.limits.virtual_size)

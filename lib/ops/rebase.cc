@@ -171,18 +171,8 @@ void hold_snapshot(const std::string& path, const RebaseOptions& options) {
   look.access = Access::read_only;
   look.ignore_parent = true;
   look.parent.clear();
-  CreateOptions parent;
-  parent.parent = options.parent;
-  parent.parent_format = options.parent_format;
-  parent.parent_snapshot = options.parent_snapshot;
-  parent.references = options.open.references;
-  parent.durable = options.open.durable;
-  parent.limits = options.open.limits;
-  parent.warn = options.open.warn;
-  parent.file_system = options.open.file_system;
-  parent.random = options.open.random;
   const FormatDriver& driver = open_node(path, look)->driver();
-  hold_parent(path, driver, parent);
+  hold_parent(path, driver, options.parent, options.parent_format, below(options));
 }
 
 /// A chain that leads back to the image would have no end. Asked without locks: the image's own would be in the way.

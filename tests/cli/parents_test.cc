@@ -184,6 +184,22 @@ TEST_CASE("snapshots keep their parent in a rebase, and forbid a commit") {
   CHECK(tool({"check", "--data", family.file("delta")}).exit_code == 0);
 }
 
+TEST_CASE("nothing is committed to a snapshot; the error says how to go on, and that works") {
+  const Family family("varve");
+  REQUIRE(tool({"snapshot", "create", "-f", "varve", family.file("base"), "s"}).exit_code == 0);
+  REQUIRE(tool({"convert", "-b", "base.varve@s", family.dir / "delta.raw", family.file("pinned")}).exit_code == 0);
+  const std::string before = read_file(family.file("base"));
+  const RunResult refused = tool({"commit", "-f", "varve", family.file("pinned")});
+  CHECK(refused.exit_code == 1);
+  CHECK(is_one_line_error(refused));
+  CHECK(contains(refused.err, "lies over a snapshot"));
+  CHECK(read_file(family.file("base")) == before);
+  REQUIRE(tool({"rebase", "-f", "varve", "-b", "base.varve", family.file("pinned")}).exit_code == 0);
+  CHECK(tool({"commit", "-f", "varve", family.file("pinned")}).exit_code == 0);
+  CHECK(family.reads_as("base", "delta.raw"));
+  CHECK(family.reads_as("pinned", "delta.raw"));
+}
+
 TEST_CASE("an image that is in use is neither rebased nor committed, nor is a parent in use written to") {
   NEED_TOOL("qemu-io");
   const Family family("vmdk");
