@@ -58,6 +58,7 @@ struct Action {
   std::vector<std::string_view> options;  ///< that not every action has
 };
 
+/// Options that not every action has; export has them all.
 const std::vector<std::string_view>& special_options() {
   static const std::vector<std::string_view> all = {"-O", "-o",  "since", "force", "-j", "-p", "progress", "quiet", "max-output-bytes",
                                                     "-U", "sync"};
@@ -72,12 +73,7 @@ const std::vector<Action>& actions() {
       {"revert", "FILE NAME", 3, 3, revert, {"sync"}},
       {"rename", "FILE NAME NEW", 4, 4, rename, {"sync"}},
       {"diff", "FILE FROM [TO]", 3, 4, diff_snapshots, {"-U"}},
-      {"export",
-       "FILE NAME DST",
-       4,
-       4,
-       export_snapshot,
-       {"-O", "-o", "since", "force", "-j", "-p", "progress", "quiet", "max-output-bytes", "-U", "sync"}},
+      {"export", "FILE NAME DST", 4, 4, export_snapshot, special_options()},
   };
   return all;
 }

@@ -106,8 +106,10 @@ class NativeImage final : public FormatImage {
   // parent.cc
   std::string any_state() const;
   void lie_over(std::optional<ParentReference> reference);
-  void free_once(const Pointer& pointer);  // snapshots.cc
-  void drop_leftovers();                   // attachments.cc
+
+  // snapshots.cc and attachments.cc
+  void free_once(const Pointer& pointer);
+  void drop_leftovers();
 
   // native_write.cc
   void begin_session();
@@ -158,7 +160,7 @@ class NativeImage final : public FormatImage {
   std::unique_ptr<Snapshots> snapshots_;
   std::unique_ptr<Attachments> attachments_;
 
-  std::atomic<unsigned> flushes_waiting_{0};
+  std::atomic<unsigned> flushes_waiting_{0};  ///< for change_mutex_, to which writing behind gives way
   mutable std::mutex change_mutex_;  ///< held by whoever changes the tree; covers what follows
   Superblock durable_;
   Catalog catalog_;

@@ -7,6 +7,7 @@
 #include "varve/error.h"
 
 namespace varve::native {
+
 NativeImage::NativeImage(ImageParts parts)
     : parts_(std::move(parts)),
       file_(parts_.file),

@@ -264,12 +264,16 @@ CheckReport Node::check(const CheckOptions& options) {
   return last_if_it_fails([&] { return image_->check(options); });
 }
 
-Snapshots& Node::require_snapshots(const char* operation) {
-  if (Snapshots* all = image_->snapshots()) return *all;
-  throw Error(Errc::unsupported, "format " + std::string(identity_.driver->info().name) + " has no snapshots")
+Error Node::has_none(const char* of_what, const char* operation) const {
+  return Error(Errc::unsupported, "format " + std::string(identity_.driver->info().name) + " has no " + of_what)
       .in(identity_.path)
       .during(operation)
       .hint("convert the image to a format that has");
+}
+
+Snapshots& Node::require_snapshots(const char* operation) {
+  if (Snapshots* all = image_->snapshots()) return *all;
+  throw has_none("snapshots", operation);
 }
 
 std::vector<SnapshotInfo> Node::snapshots() {
@@ -292,10 +296,7 @@ void Node::change_snapshots(const char* operation, const std::function<void(Snap
 
 Attachments& Node::require_attachments(const char* operation) {
   if (Attachments* all = image_->attachments()) return *all;
-  throw Error(Errc::unsupported, "format " + std::string(identity_.driver->info().name) + " has no attachments")
-      .in(identity_.path)
-      .during(operation)
-      .hint("convert the image to a format that has");
+  throw has_none("attachments", operation);
 }
 
 std::vector<AttachmentInfo> Node::attachments() {

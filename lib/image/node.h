@@ -86,6 +86,7 @@ class Node {
   void require_range(uint64_t offset, uint64_t length, const char* operation) const;
   void require_writable(const char* operation) const;
   void require_whole_chain(const char* operation) const;
+  Error has_none(const char* of_what, const char* operation) const;
   Snapshots& require_snapshots(const char* operation);
   Attachments& require_attachments(const char* operation);
   void change_catalog(const std::function<void()>& change);

@@ -1,6 +1,5 @@
 // What a conversion would need: the driver tells from where the data are, which the extents of the chain tell.
 #include <algorithm>
-#include <functional>
 #include <map>
 
 #include "base/checked_math.h"
@@ -12,27 +11,16 @@ namespace varve {
 
 namespace {
 
-using Visit = std::function<void(uint64_t offset, uint64_t end)>;
-
-/// Calls `visit` for each run of data, in order.
-void visit_data(Image& image, const CancelToken* cancel, const Visit& visit) {
-  const uint64_t size = image.size();
-  for (uint64_t offset = 0; offset < size;) {
-    if (cancel != nullptr) cancel->check();
-    const Extent run = image.extent_at(offset);
-    offset = run.offset + run.length;
-    if (run.kind == ExtentKind::data) visit(run.offset, offset);
-  }
-}
-
 uint64_t count_units(Image& image, uint64_t unit, const CancelToken* cancel) {
   uint64_t units = 0;
   uint64_t counted_end = 0;  // units before this one are dealt with
-  visit_data(image, cancel, [&](uint64_t offset, uint64_t end) {
-    const uint64_t first = std::max(counted_end, offset / unit);
-    counted_end = std::max(first, div_ceil(end, unit));
+  const auto count = [&](const Extent& run) {
+    if (run.kind != ExtentKind::data) return;
+    const uint64_t first = std::max(counted_end, run.offset / unit);
+    counted_end = std::max(first, div_ceil(run.offset + run.length, unit));
     units += counted_end - first;
-  });
+  };
+  map(image, count, cancel);
   return units;
 }
 

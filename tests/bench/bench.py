@@ -220,7 +220,7 @@ def print_scatter(varve, scatter, folder, runs):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="./dev bench", description="Times and memory against qemu-img. Needs about 6 GiB of disk.")
+    parser = argparse.ArgumentParser(prog="./dev bench", description="Times and memory against qemu-img. Needs about 16 GiB of disk.")
     parser.add_argument("--varve", default="build/cli/varve", help="the tool to measure")
     parser.add_argument("--scatter", default="build/tests/bench/scatter", help="the program that writes here and there")
     parser.add_argument("--runs", type=int, default=5, help="runs of each; the best counts (5)")

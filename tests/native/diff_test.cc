@@ -110,18 +110,6 @@ TEST_CASE("the difference of two trees is that of their clusters, at all heights
   }
 }
 
-class CountingStorage final : public PassingStorage {
- public:
-  CountingStorage(std::shared_ptr<Storage> below, std::atomic<uint64_t>& bytes) : PassingStorage(std::move(below)), bytes_(bytes) {}
-  void read_at(uint64_t offset, MutableBytes out) override {
-    bytes_ += out.size();
-    below_->read_at(offset, out);
-  }
-
- private:
-  std::atomic<uint64_t>& bytes_;
-};
-
 TEST_CASE("a difference costs what changed, not what the disk holds") {
   MemoryFileSystem files;
   create_image(files, "disk.varve", "varve", uint64_t{1} << 40, {{"cluster_size", "4K"}});

@@ -248,18 +248,6 @@ TEST_CASE("varve: records of many small changes don't take a hundred times their
   }
 }
 
-class CountingStorage final : public PassingStorage {
- public:
-  CountingStorage(std::shared_ptr<Storage> below, std::atomic<uint64_t>& bytes) : PassingStorage(std::move(below)), bytes_(bytes) {}
-  void read_at(uint64_t offset, MutableBytes out) override {
-    bytes_ += out.size();
-    below_->read_at(offset, out);
-  }
-
- private:
-  std::atomic<uint64_t>& bytes_;
-};
-
 TEST_CASE("varve: a journal full of broken records is not read over and over") {
   Forged forged("4K", "4M");
   forged.seal();

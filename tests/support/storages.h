@@ -39,6 +39,19 @@ class PassingStorage : public Storage {
   const std::shared_ptr<Storage> below_;
 };
 
+/// Counts the bytes that are read, in a number of the caller's.
+class CountingStorage final : public PassingStorage {
+ public:
+  CountingStorage(std::shared_ptr<Storage> below, std::atomic<uint64_t>& bytes) : PassingStorage(std::move(below)), bytes_(bytes) {}
+  void read_at(uint64_t offset, MutableBytes out) override {
+    bytes_ += out.size();
+    below_->read_at(offset, out);
+  }
+
+ private:
+  std::atomic<uint64_t>& bytes_;
+};
+
 // ---- recording ---------------------------------------------------------------------------------
 
 /// One thing that was done to a file, after it was done.

@@ -15,12 +15,14 @@ struct Limits {
   /// its CreateOptions counts.
   uint64_t output_bytes = UINT64_MAX;
   uint64_t metadata_bytes = uint64_t{64} << 20;         ///< of one layer held in memory at once: tables, directories, caches
-  uint64_t write_buffer = uint64_t{64} << 20;           ///< bytes that were written and that an image keeps before it encodes them
-  uint64_t cluster_cache = uint64_t{64} << 20;          ///< of clusters that were read, verified and decoded
   uint64_t descriptor_bytes = (uint64_t{1} << 20) - 1;  ///< of the text that describes a layer
   uint32_t descriptor_line = 4096;                      ///< bytes of one line of it
   uint32_t extents = 2048;                              ///< of one layer, with or without a file of their own
   uint32_t chain_depth = 32;                            ///< layers, the image itself included; 256 at most
+
+  // What a layer may keep in memory to be fast, bytes. Nothing fails for these.
+  uint64_t write_buffer = uint64_t{64} << 20;   ///< of what was written and is not encoded yet
+  uint64_t cluster_cache = uint64_t{64} << 20;  ///< of clusters that were read, verified and decoded
 };
 
 }  // namespace varve
