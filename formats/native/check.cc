@@ -82,7 +82,11 @@ constexpr uint64_t kMaxLooks = 10000000;
 class ImageCheck {
  public:
   ImageCheck(NativeImage& image, const CheckOptions& options)
-      : image_(image), options_(options), durable_(image.durable()), rules_(durable_.rules(image.parts().headers.header)) {}
+      : image_(image),
+        options_(options),
+        durable_(image.durable()),
+        rules_(durable_.rules(image.parts().headers.header)),
+        owned_(image.parts().headers.header.unit) {}
 
   CheckResult run() {
     check_copies();
@@ -343,7 +347,7 @@ class ImageCheck {
   const Superblock& durable_;
   const PointerRules rules_;
   CheckResult result_;
-  IntervalSet owned_;
+  UnitSet owned_;
   size_t number_ = 0;                                                   ///< of the subject that is looked at
   std::vector<size_t> ancestors_;                                       ///< of the subject, from its parent up; empty: not asked for yet
   std::map<std::tuple<size_t, unsigned, uint64_t>, BesideNode> known_;  ///< by owner, level and first cluster

@@ -155,13 +155,14 @@ class NativeImage final : public FormatImage {
   RangeClaims claims_;  ///< of clusters that are written in part
   InFlight in_flight_;  ///< requests that read places which they found in the tree
   DirtyBlocks dirty_;
+  Pool<AlignedBuffer> batch_buffers_;  ///< for write_back(), which would get new pages each time
   Space space_;
   std::unique_ptr<BulkWriter> bulk_;
   std::unique_ptr<Snapshots> snapshots_;
   std::unique_ptr<Attachments> attachments_;
 
   std::atomic<unsigned> flushes_waiting_{0};  ///< for change_mutex_, to which writing behind gives way
-  mutable std::mutex change_mutex_;  ///< held by whoever changes the tree; covers what follows
+  mutable std::mutex change_mutex_;           ///< held by whoever changes the tree; covers what follows
   Superblock durable_;
   Catalog catalog_;
   // As they will be in the next superblock.

@@ -7,13 +7,19 @@
 #include "varve/error.h"
 
 namespace varve::native {
+namespace {
+
+constexpr size_t kBatchBuffers = 8;  // as many are kept, of 1 MiB each
+
+}  // namespace
 
 NativeImage::NativeImage(ImageParts parts)
     : parts_(std::move(parts)),
       file_(parts_.file),
       extents_(file_, parts_.headers.header, parts_.limits.metadata_bytes / 4, parts_.limits.cluster_cache),
       dirty_(parts_.headers.header.cluster_size),
-      space_(parts_.superblocks.current.end),
+      batch_buffers_([] { return std::make_unique<AlignedBuffer>(); }, kBatchBuffers),
+      space_(parts_.superblocks.current.end, parts_.headers.header.unit),
       durable_(parts_.superblocks.current),
       head_(extents_, durable_.head, [this] { return space_.end(); }),
       size_(durable_.head.size),

@@ -1,5 +1,6 @@
 // Writing: dirty blocks, and how they come into the tree.
 #include <algorithm>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -119,7 +120,7 @@ bool NativeImage::assemble(uint64_t start, MutableBytes cluster) {
 void NativeImage::write_back(const std::vector<DirtyBlocks::Ticket>& tickets) {
   struct Item {
     size_t first = 0;  ///< of the tickets
-    AlignedBuffer clusters;
+    std::optional<Pool<AlignedBuffer>::Lease> buffer;
     std::vector<StoredCluster> stored;
   };
   const size_t group = std::clamp<size_t>(kGroup / cluster_size(), 1, kWorthThreads * 2);
@@ -134,9 +135,11 @@ void NativeImage::write_back(const std::vector<DirtyBlocks::Ticket>& tickets) {
     return !item.stored.empty();
   };
   steps.work = [&](Item& item) {
-    item.clusters.reset(item.stored.size() * cluster_size());
+    if (!item.buffer) item.buffer = batch_buffers_.borrow();
+    AlignedBuffer& clusters = **item.buffer;
+    clusters.reset(item.stored.size() * cluster_size());
     for (size_t i = 0; i < item.stored.size(); ++i) {
-      const MutableBytes cluster = item.clusters.bytes().subspan(i * cluster_size(), cluster_size());
+      const MutableBytes cluster = clusters.bytes().subspan(i * cluster_size(), cluster_size());
       // Many small writes do not wait for compression: what they touch is compressed when there is time.
       const bool small = assemble(tickets[item.first + i].cluster * cluster_size(), cluster);
       item.stored[i] = extents_.codec().encode(cluster, small && pressed);
@@ -152,7 +155,7 @@ void NativeImage::write_back(const std::vector<DirtyBlocks::Ticket>& tickets) {
     RunWriter run(*file_);
     for (size_t i = 0; i < item.stored.size(); ++i) {
       const Pointer& pointer = pointers[item.first + i];
-      const ConstBytes cluster = item.clusters.bytes().subspan(i * cluster_size(), cluster_size());
+      const ConstBytes cluster = (*item.buffer)->bytes().subspan(i * cluster_size(), cluster_size());
       if (pointer.kind == Kind::data) run.add(pointer.offset, item.stored[i].bytes(cluster));
     }
     run.finish();

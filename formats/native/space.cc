@@ -19,7 +19,7 @@ constexpr int kHolesLookedAt = 64;
 /// A hole of at least `length` becomes the chunk.
 bool Space::take_hole(Interval& chunk, uint64_t length) {
   for (int tries = 0; tries < kHolesLookedAt; ++tries) {
-    const auto hole = free_.find_overlap(cursor_, end_ - std::min(cursor_, end_));
+    const auto hole = free_.find_overlap(cursor_, end_ - std::min(cursor_, end_), std::max(kMaxChunk, align_up(length, kBlock)));
     if (!hole) {
       if (cursor_ == 0) return false;
       cursor_ = 0;
@@ -27,12 +27,10 @@ bool Space::take_hole(Interval& chunk, uint64_t length) {
     }
     cursor_ = hole->end();
     if (hole->length < length) continue;
-    const uint64_t taken = std::min(hole->length, std::max(align_down(kMaxChunk, kBlock), align_up(length, kBlock)));
-    cursor_ = hole->offset + taken;
-    used_.insert(hole->offset, taken);
-    free_.erase(hole->offset, taken);
-    fresh_.erase(hole->offset, taken);
-    chunk = {hole->offset, taken};
+    used_.insert(hole->offset, hole->length);
+    free_.erase(hole->offset, hole->length);
+    fresh_.erase(hole->offset, hole->length);
+    chunk = *hole;
     return true;
   }
   return false;
@@ -94,7 +92,7 @@ void Space::recycle(bool unread) {
   const std::lock_guard lock(mutex_);
   if (!unread) return;
   take_each(back_before_, [this](const Interval& run) { release_blocks(run); });
-  back_before_ = std::exchange(back_now_, {});
+  std::swap(back_before_, back_now_);
 }
 
 void Space::release(const Interval& extent) {
@@ -117,14 +115,14 @@ void Space::release_blocks(const Interval& extent) {
 /// Each run is out of the set before it is used: what fails for want of memory loses a run, and none is released twice, which could be
 /// somebody else's by then.
 template <typename Use>
-void Space::take_each(IntervalSet& extents, Use use) {
+void Space::take_each(UnitSet& extents, Use use) {
   while (const auto run = extents.find_overlap(0, UINT64_MAX)) {
     extents.erase(run->offset, run->length);
     use(*run);
   }
 }
 
-void Space::release_all(IntervalSet& extents) {
+void Space::release_all(UnitSet& extents) {
   take_each(extents, [this](const Interval& run) { release(run); });
 }
 
@@ -144,22 +142,27 @@ void Space::advance(bool unread) {
   }
   if (!unread) return;
   release_all(freed_before_);
-  freed_before_ = std::exchange(freed_now_, {});
+  std::swap(freed_before_, freed_now_);
   release_all(back_before_);
-  back_before_ = std::exchange(back_now_, {});
+  std::swap(back_before_, back_now_);
 }
 
-void Space::found(IntervalSet used) {
+void Space::found(UnitSet used) {
   const std::lock_guard lock(mutex_);
-  for (auto run = used_.find_overlap(0, end_); run; run = used_.find_overlap(run->end(), end_ - run->end()))
-    used.insert(run->offset, run->length);
+  used_.for_each([&](const Interval& run) { used.insert(run.offset, run.length); });
   used_ = std::move(used);
   knows_used_ = true;
-  for (const Interval& gap : used_.gaps(kFirstExtent, end_ - kFirstExtent)) {
-    const uint64_t first = align_up(gap.offset, kBlock);
-    const uint64_t last = align_down(gap.end(), kBlock);
+  uint64_t gap = kFirstExtent;
+  const auto add_gap = [&](uint64_t end) {
+    const uint64_t first = align_up(gap, kBlock);
+    const uint64_t last = align_down(end, kBlock);
     if (first < last) free_.insert(first, last - first);
-  }
+  };
+  used_.for_each([&](const Interval& run) {
+    add_gap(run.offset);
+    gap = run.end();
+  });
+  add_gap(end_);
   for (const Interval& extent : early_) release(extent);
   early_.clear();
 }
@@ -171,11 +174,10 @@ bool Space::knows_used() const {
 
 IntervalSet Space::used() const {
   const std::lock_guard lock(mutex_);
-  IntervalSet used = used_;
+  IntervalSet used;
+  used_.for_each([&](const Interval& run) { used.insert(run.offset, run.length); });
   for (const Interval& chunk : {clusters_, nodes_}) used.erase(chunk.offset, chunk.length);
-  for (const IntervalSet* back : {&back_now_, &back_before_})
-    for (auto run = back->find_overlap(0, end_); run; run = back->find_overlap(run->end(), end_ - run->end()))
-      used.erase(run->offset, run->length);
+  for (const UnitSet* back : {&back_now_, &back_before_}) back->for_each([&](const Interval& run) { used.erase(run.offset, run.length); });
   return used;
 }
 
@@ -206,9 +208,10 @@ uint64_t Space::settle() {
 std::vector<Interval> Space::take_fresh(uint64_t at_least) {
   const std::lock_guard lock(mutex_);
   std::vector<Interval> runs;
-  for (auto run = fresh_.find_overlap(0, end_); run; run = fresh_.find_overlap(run->end(), end_ - run->end()))
-    if (run->length >= at_least) runs.push_back(*run);
-  fresh_ = {};
+  fresh_.for_each([&](const Interval& run) {
+    if (run.length >= at_least) runs.push_back(run);
+  });
+  fresh_.clear();
   return runs;
 }
 

@@ -6,7 +6,8 @@
 #include <mutex>
 #include <vector>
 
-#include "base/interval_set.h"
+#include "base/unit_set.h"
+#include "native/structures.h"
 
 namespace varve::native {
 
@@ -15,8 +16,16 @@ namespace varve::native {
 /// for W, so that nothing durable refers to it, waits only for its readers [R3]. Thread-safe.
 class Space {
  public:
-  /// `end`: of used space, whole blocks.
-  explicit Space(uint64_t end) : end_(end), clusters_{end, 0}, nodes_{end, 0} {}
+  /// `end`: of used space, whole blocks. `unit`: in which the length of a cluster's extent counts, bytes.
+  Space(uint64_t end, uint64_t unit)
+      : end_(end),
+        clusters_{end, 0},
+        nodes_{end, 0},
+        used_(unit),
+        freed_now_(unit),
+        freed_before_(unit),
+        back_now_(unit),
+        back_before_(unit) {}
 
   /// For a cluster of `length` bytes, whole units: right behind the one before where it fits.
   uint64_t take(uint64_t length);
@@ -36,7 +45,7 @@ class Space {
   void advance(bool unread = true);
 
   /// What the trees of the state that was opened refer to, which has been superseded by a durable one of ours.
-  void found(IntervalSet used);
+  void found(UnitSet used);
   bool knows_used() const;
   /// After found(): all that was given out and may still be referred to. For what watches the image.
   IntervalSet used() const;
@@ -56,9 +65,9 @@ class Space {
   void give_back(Interval& chunk);
   void release(const Interval& extent);
   void release_blocks(const Interval& extent);
-  void release_all(IntervalSet& extents);
+  void release_all(UnitSet& extents);
   template <typename Use>
-  static void take_each(IntervalSet& extents, Use use);
+  static void take_each(UnitSet& extents, Use use);
 
   mutable std::mutex mutex_;  // innermost; covers what follows
   uint64_t end_;
@@ -66,13 +75,13 @@ class Space {
   Interval nodes_;
   uint64_t cursor_ = 0;  ///< where the last hole was found
   bool knows_used_ = false;
-  IntervalSet used_;   ///< chunks included; before found() what was taken since
-  IntervalSet free_;   ///< whole blocks below end_
-  IntervalSet fresh_;  ///< of those
-  IntervalSet freed_now_;
-  IntervalSet freed_before_;
-  IntervalSet back_now_;
-  IntervalSet back_before_;
+  UnitSet used_;           ///< chunks included; before found() what was taken since
+  UnitSet free_{kBlock};   ///< whole blocks below end_
+  UnitSet fresh_{kBlock};  ///< of those
+  UnitSet freed_now_;
+  UnitSet freed_before_;
+  UnitSet back_now_;
+  UnitSet back_before_;
   std::vector<Interval> early_;  ///< what would be free before found() says what is used
 };
 

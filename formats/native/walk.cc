@@ -73,8 +73,8 @@ void walk_unshared(Extents& extents, const Object& object, const Object& other, 
   Comparison{extents, after, end, visit}.compare(object.root, object.height, beside, level);
 }
 
-IntervalSet used_space(Extents& extents, const Superblock& superblock, const Catalog& catalog, const std::function<void()>& at_node) {
-  IntervalSet used;
+UnitSet used_space(Extents& extents, const Superblock& superblock, const Catalog& catalog, const std::function<void()>& at_node) {
+  UnitSet used(extents.header().unit);
   // Two owners of one place: then nothing can be said of what is free. It also ends walks over nodes that lead to the same ones again and
   // again.
   const auto take = [&](const Pointer& pointer) {

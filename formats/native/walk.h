@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <functional>
 
-#include "base/interval_set.h"
+#include "base/unit_set.h"
 #include "native/catalog.h"
 #include "native/extents.h"
 #include "native/superblock.h"
@@ -29,7 +29,7 @@ void walk_unshared(Extents& extents, const Object& object, const Object& other, 
 
 /// Every byte that the image refers to, its journal included. Each node is visited once: of a snapshot what was born after its parent.
 /// `at_node` is called after each; what it throws ends the walk.
-IntervalSet used_space(
+UnitSet used_space(
     Extents& extents, const Superblock& superblock, const Catalog& catalog, const std::function<void()>& at_node = [] {});
 
 }  // namespace varve::native

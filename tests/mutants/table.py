@@ -110,8 +110,8 @@ MUTANTS = [
 
     # ---- space -----------------------------------------------------------------------------------------
     Mutant("R2: what was freed is used again one generation early", "space.cc",
-           "freed_before_ = std::exchange(freed_now_, {});",
-           "if (MUTANT) release_all(freed_now_);\n  freed_before_ = std::exchange(freed_now_, {});", [ORDER]),
+           "std::swap(freed_before_, freed_now_);",
+           "if (MUTANT) release_all(freed_now_);\n  std::swap(freed_before_, freed_now_);", [ORDER]),
     Mutant("R2: what was freed is punched out at once", "space.cc",
            "return !freed_now_.insert(offset, length);",
            "if (MUTANT) fresh_.insert(offset, length);\n  return !freed_now_.insert(offset, length);", [SPACE]),

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "native/reachable.h"
 #include "native/walk.h"
 #include "support/image_kit.h"
 #include "support/paged_file.h"
@@ -139,7 +140,7 @@ struct Places {
     native::walk(extents, s.catalog, 0, s.end, [&](const native::Pointer& p) { of_catalog.push_back({p.offset, p.length}); });
     native::walk(extents, s.head, 0, s.end, visit);
     for (const native::Snapshot& snapshot : catalog.snapshots) native::walk(extents, snapshot.object, 0, s.end, visit);
-    free = native::used_space(extents, s, catalog).gaps(native::kFirstExtent, size - native::kFirstExtent);
+    free = intervals_of(native::used_space(extents, s, catalog)).gaps(native::kFirstExtent, size - native::kFirstExtent);
   }
 
   uint64_t any(Rng& rng) const {

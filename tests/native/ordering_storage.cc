@@ -36,12 +36,11 @@ IntervalSet blocks_of(const std::shared_ptr<Storage>& file, const native::Header
   native::Superblock without_journal = s;
   without_journal.journal_offset = 0;
   without_journal.journal_length = 0;
-  const IntervalSet bytes = native::used_space(extents, without_journal, catalog);
   IntervalSet blocks;
-  for (auto run = bytes.find_overlap(0, s.end); run; run = bytes.find_overlap(run->end(), s.end - run->end())) {
-    const uint64_t first = align_down(run->offset, kBlock);
-    blocks.insert(first, align_up(run->end(), kBlock) - first);
-  }
+  native::used_space(extents, without_journal, catalog).for_each([&](const Interval& run) {
+    const uint64_t first = align_down(run.offset, kBlock);
+    blocks.insert(first, align_up(run.end(), kBlock) - first);
+  });
   return blocks;
 }
 

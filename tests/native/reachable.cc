@@ -80,6 +80,12 @@ Reachable reachable(const std::shared_ptr<Storage>& file) {
   return found;
 }
 
+IntervalSet intervals_of(const UnitSet& set) {
+  IntervalSet all;
+  set.for_each([&](const Interval& run) { all.insert(run.offset, run.length); });
+  return all;
+}
+
 std::string difference(const IntervalSet& is, const IntervalSet& should_be) {
   const auto beyond = [](const IntervalSet& set, const IntervalSet& other, const char* what) -> std::string {
     for (auto run = set.find_overlap(0, set.end()); run; run = set.find_overlap(run->end(), set.end() - run->end())) {
@@ -103,7 +109,7 @@ std::string leaks_of_closed(const std::shared_ptr<Storage>& file) {
   const uint64_t end = std::max(native::kFirstExtent, align_up(found.current.end(), native::kBlock));
   if (current.end != end) return "the space ends at " + std::to_string(current.end) + ", and the last extent at " + std::to_string(end);
   Walker walker(file, native::read_headers(*file).header);
-  return difference(native::used_space(walker.extents(), current, walker.catalog_of(current)), found.current);
+  return difference(intervals_of(native::used_space(walker.extents(), current, walker.catalog_of(current))), found.current);
 }
 
 }  // namespace varve::test

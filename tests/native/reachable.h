@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/interval_set.h"
+#include "base/unit_set.h"
 #include "native/superblock.h"
 #include "varve/storage.h"
 
@@ -21,6 +22,7 @@ struct Reachable {
 /// Throws corrupt if something can't be read, or if two different extents share a place.
 Reachable reachable(const std::shared_ptr<Storage>& file);
 
+IntervalSet intervals_of(const UnitSet& set);
 /// What is in one and not in the other; empty if they are equal.
 std::string difference(const IntervalSet& is, const IntervalSet& should_be);
 

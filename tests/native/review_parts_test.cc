@@ -35,8 +35,8 @@ TEST_CASE("varve: what lies behind the end of a disk that became smaller never c
 }
 
 TEST_CASE("varve: space: what two owners had is told, and what is freed while somebody reads waits") {
-  native::Space space(native::kFirstExtent);
-  space.found({});
+  native::Space space(native::kFirstExtent, 512);
+  space.found(UnitSet(512));
   const uint64_t first = space.take(8192);
   CHECK(space.free(first, 8192));
   CHECK_FALSE(space.free(first + 4096, 512));

@@ -42,7 +42,7 @@ class Session {
     opened_ = live_;
     newer_ = blocks_of(live_);
     older_ = blocks_of(older);
-    space_ = std::make_unique<Space>((at + kBlock - 1) / kBlock * kBlock);
+    space_ = std::make_unique<Space>((at + kBlock - 1) / kBlock * kBlock, unit_);
   }
 
   void run(int generations, bool find) {
@@ -156,7 +156,7 @@ class Session {
   }
 
   void found() {
-    IntervalSet used;
+    UnitSet used(unit_);
     for (const auto& [offset, length] : opened_) used.insert(offset, length);
     CHECK_FALSE(space_->knows_used());
     space_->found(used);
@@ -186,7 +186,7 @@ TEST_CASE("R1, R2, R3: what is handed out is in no block of either superblock, a
 }
 
 TEST_CASE("R3: a commit begins at a block although something is still being read") {
-  Space space(kExtents);
+  Space space(kExtents, 512);
   CHECK(space.take(512) == kExtents);
   CHECK(space.take(512) == kExtents + 512);
   space.advance(false);
@@ -194,7 +194,7 @@ TEST_CASE("R3: a commit begins at a block although something is still being read
 }
 
 TEST_CASE("R3: what was taken for what is being built and given up waits for its readers only, also before it is known what is used") {
-  Space space(kExtents);
+  Space space(kExtents, 512);
   const uint64_t place = space.take(64 * kKiB);
   const uint64_t kept = space.take(64 * kKiB);
   CHECK(space.take_back(place, 64 * kKiB));
@@ -210,10 +210,10 @@ TEST_CASE("R3: what was taken for what is being built and given up waits for its
 
 TEST_CASE("R2: what is freed in W is handed out again once W + 1 is durable, and not before") {
   for (const bool read : {false, true}) {
-    Space space(kExtents);
+    Space space(kExtents, 512);
     const uint64_t place = space.take(64 * kKiB);
     space.advance(true);
-    space.found({});
+    space.found(UnitSet(512));
     space.free(place, 64 * kKiB);  // while W is built
     CHECK(space.take(64 * kKiB) != place);
     space.advance(true);  // W is durable
@@ -227,11 +227,11 @@ TEST_CASE("R2: what is freed in W is handed out again once W + 1 is durable, and
 }
 
 TEST_CASE("R3: a block that something is still in is not free") {
-  Space space(kExtents);
+  Space space(kExtents, 512);
   const uint64_t first = space.take(1024);
   const uint64_t second = space.take(3072);
   space.advance(true);
-  IntervalSet used;
+  UnitSet used(512);
   used.insert(first, 4096);
   space.found(used);
   space.free(second, 3072);
@@ -244,9 +244,9 @@ TEST_CASE("R3: a block that something is still in is not free") {
 }
 
 TEST_CASE("space is used again: an image that is rewritten for ever does not grow for ever") {
-  Space space(kExtents);
+  Space space(kExtents, 512);
   space.advance(true);
-  space.found({});
+  space.found(UnitSet(512));
   Rng rng("reuse");
   std::vector<Interval> live;
   for (int i = 0; i < 100; ++i) live.push_back({space.take(16 * kKiB), 16 * kKiB});
@@ -262,11 +262,24 @@ TEST_CASE("space is used again: an image that is rewritten for ever does not gro
   CHECK(space.end() - kExtents < 4 * 100 * 16 * kKiB);
 }
 
+TEST_CASE("what is free takes little memory however scattered it is: every other cluster of 1 TiB") {
+  constexpr uint64_t kTiB = uint64_t{1} << 40;
+  UnitSet used(kBlock);
+  for (uint64_t at = kExtents; at < kTiB; at += 128 * kKiB) used.insert(at, 64 * kKiB);
+  CHECK(used.bitmaps() == kTiB / (4096 * kBlock));
+  CHECK(used.bitmaps() * 700 < 64 * kMiB);
+  CHECK(used.total() == (kTiB - kExtents) / 2);
+  Space space(kTiB, kBlock);
+  space.found(std::move(used));
+  CHECK(space.take(64 * kKiB) == kExtents + 64 * kKiB);
+  CHECK(space.take(128 * kKiB) == kTiB);  // no hole is as large
+}
+
 TEST_CASE("R4: the end goes down to the last block that is used, not before it is known what is") {
-  Space space(kExtents + 10 * kBlock);
+  Space space(kExtents + 10 * kBlock, 512);
   const uint64_t place = space.take(kBlock);
   CHECK(space.settle() == kExtents + 11 * kBlock);
-  space.found({});
+  space.found(UnitSet(512));
   CHECK(space.settle() == kExtents + 11 * kBlock);
   space.free(place, kBlock);
   CHECK(space.settle() == kExtents);

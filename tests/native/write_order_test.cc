@@ -75,12 +75,11 @@ class Watch final : public PassingStorage {
     native::Extents extents(below_, header, kMiB / 2, kMiB / 2);
     const native::Catalog catalog =
         native::parse_catalog(native::read_object(extents, s.catalog, s.end), s.rules(header), s.generation, s.head_parent);
-    const IntervalSet bytes = native::used_space(extents, s, catalog);
     IntervalSet& blocks = used_[s.generation % 2] = {};
-    for (auto run = bytes.find_overlap(0, UINT64_MAX); run; run = bytes.find_overlap(run->end(), UINT64_MAX - run->end())) {
-      const uint64_t first = run->offset / kBlock * kBlock;
-      blocks.insert(first, (run->end() - first + kBlock - 1) / kBlock * kBlock);
-    }
+    native::used_space(extents, s, catalog).for_each([&](const Interval& run) {
+      const uint64_t first = run.offset / kBlock * kBlock;
+      blocks.insert(first, (run.end() - first + kBlock - 1) / kBlock * kBlock);
+    });
     generation_ = s.generation;
     journal_ = s.journal_length == 0 ? std::nullopt : std::optional(Interval{s.journal_offset, s.journal_length});
     next_record_ = s.journal_offset + s.generation % 2 * (s.journal_length / 2);
