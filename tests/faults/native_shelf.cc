@@ -94,9 +94,8 @@ const std::vector<Subject>& native_disks() {
 
 const std::vector<NativeTree>& native_trees() {
   static const std::vector<NativeTree> all = [] {
-    std::vector<NativeTree> trees = {
-        make_tree("varve 4 KiB tree", {{"cluster_size", "4K"}, {"compression", "zstd:1"}}),
-        make_tree("varve 64 KiB tree without a journal", {{"cluster_size", "64K"}, {"journal_size", "0"}})};
+    std::vector<NativeTree> trees = {make_tree("varve 4 KiB tree", {{"cluster_size", "4K"}, {"compression", "zstd:1"}}),
+                                     make_tree("varve 64 KiB tree without a journal", {{"cluster_size", "64K"}, {"journal_size", "0"}})};
     trees.back().disk.write_buffer = kSmallBuffer;
     return trees;
   }();

@@ -25,10 +25,10 @@ struct Subject {
   std::shared_ptr<const FileSet> files;
   std::string image;  ///< the file to open
   std::string format;
-  std::vector<std::byte> content;  ///< of the disk, from `window` to its end
-  uint64_t window = 0;             ///< what lies before it is never written to
-  std::vector<std::string> own;    ///< the files of the image, without its parents'
-  Repair needs = Repair::none;     ///< the image is damaged, and has `content` once it is repaired
+  std::vector<std::byte> content;                 ///< of the disk, from `window` to its end
+  uint64_t window = 0;                            ///< what lies before it is never written to
+  std::vector<std::string> own;                   ///< the files of the image, without its parents'
+  Repair needs = Repair::none;                    ///< the image is damaged, and has `content` once it is repaired
   uint64_t write_buffer = Limits().write_buffer;  ///< that a session has
 };
 
