@@ -56,9 +56,11 @@ bool run_step(Image& image, Shadow& shadow, DataProducer& script, const ScriptBo
   }
 }
 
-bool is_sound(Image& image) {
+bool is_sound(Image& image, bool data) {
   bool result = false;
-  only_errors([&] { result = image.check({}).damages == 0; });
+  CheckOptions options;
+  options.data = data;
+  only_errors([&] { result = image.check(options).damages == 0; });
   return result;
 }
 

@@ -277,8 +277,10 @@ TEST_CASE("threads: a pool never lends one object to two threads") {
 TEST_CASE("threads: a background task works until there is nothing more, again after each wake, and survives what a step throws") {
   std::atomic<int> left{0};
   std::atomic<int> steps{0};
+  std::atomic<bool> gate{true};
   BackgroundTask task([&] {
     ++steps;
+    gate.wait(false);
     if (left == 0) return false;  // a wake that came too late
     const int now = --left;
     if (now == 5) throw std::runtime_error("no");
@@ -292,9 +294,13 @@ TEST_CASE("threads: a background task works until there is nothing more, again a
   left = 4;
   task.wake();
   CHECK(wait_for(0));
+  gate = false;  // no wake comes when it has begun
+  int before = steps;
   left = 7;
   do task.wake();  // one that comes with the end of the last step may be lost: it is followed by others
-  while (left == 7);
+  while (steps == before);
+  gate = true;
+  gate.notify_all();
   CHECK(wait_for(5));
   std::this_thread::sleep_for(std::chrono::milliseconds(5));
   CHECK(left == 5);  // it ends with what is thrown
@@ -302,7 +308,7 @@ TEST_CASE("threads: a background task works until there is nothing more, again a
   while (left == 5);
   CHECK(wait_for(0));
   task.stop();
-  const int before = steps;
+  before = steps;
   left = 10;
   task.wake();
   std::this_thread::sleep_for(std::chrono::milliseconds(5));
