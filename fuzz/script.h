@@ -21,7 +21,8 @@ struct ScriptBounds {
 /// nothing. False once the image takes no more writes.
 bool run_step(Image& image, Shadow& shadow, DataProducer& script, const ScriptBounds& bounds);
 
-/// Does a check find no damage in the structure, and, where asked for, in what is stored? A write of a part of a block reads the rest of it.
+/// Does a check find no damage in the structure, and, where asked for, in what is stored? A write of a part of a block reads the rest of
+/// it.
 bool is_sound(Image& image, bool data = false);
 
 }  // namespace varve::fuzz
