@@ -71,7 +71,13 @@ ClusterPtr Extents::cluster(const Pointer& pointer) {
   return cluster;
 }
 
+/// Zeros that are not stored are read without what is.
 void Extents::read(const Pointer& pointer, uint64_t within, MutableBytes out) {
+  const uint64_t begin = pointer.skip * granule_of(header_.cluster_size);
+  if (pointer.codec == CodecId::none && (within + out.size() <= begin || within >= begin + pointer.length)) {
+    std::fill(out.begin(), out.end(), std::byte{0});
+    return;
+  }
   const bool whole = out.size() == header_.cluster_size;
   const ClusterPtr known = whole ? clusters_.find(pointer) : cluster(pointer);
   if (known == nullptr) return decode(pointer, out);
