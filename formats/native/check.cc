@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/checked_math.h"
+#include "base/unit_set.h"
 #include "native/native_image.h"
 #include "native/walk.h"
 #include "varve/error.h"

@@ -9,7 +9,7 @@
 namespace varve::native {
 namespace {
 
-constexpr size_t kBatchBuffers = 8;  // as many are kept, of 1 MiB each
+constexpr size_t kBatchBuffers = 8;  // as many are kept, of 2 MiB at most
 
 }  // namespace
 

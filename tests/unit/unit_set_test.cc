@@ -13,7 +13,7 @@ namespace varve::test {
 namespace {
 
 constexpr uint64_t kUnit = 512;
-constexpr uint64_t kGroup = 4096 * kUnit;  // as many have a bitmap in common
+constexpr uint64_t kGroup = 4096 * kUnit;  // that is in the set as a whole, or whose runs are kept
 constexpr uint64_t kSize = 6 * kGroup;
 
 std::string runs_of(const UnitSet& set) {
