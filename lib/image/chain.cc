@@ -220,6 +220,7 @@ std::shared_ptr<Node> open_node(std::shared_ptr<Storage> storage, const OpenOpti
 
 void hold_parent(const std::string& child, const FormatDriver& driver, const std::string& name, const std::string& format,
                  const OpenOptions& options) {
+  if (name.empty()) throw Error(Errc::invalid_argument, "a snapshot of a parent is named, but no parent").in(child);
   if (!driver.info().can.snapshots) {
     throw Error(Errc::unsupported, "an image of format " + std::string(driver.info().name) + " can't lie over a snapshot")
         .in(child)
@@ -249,7 +250,6 @@ void hold_parent(const std::string& child, const FormatDriver& driver, const std
 
 void hold_parent_of_new(const std::string& path, const FormatDriver& driver, const CreateOptions& options) {
   if (options.parent_snapshot.empty()) return;
-  if (options.parent.empty()) throw Error(Errc::invalid_argument, "a snapshot of a parent is named, but no parent").in(path);
   hold_parent(path, driver, options.parent, options.parent_format, parent_options(options));
 }
 

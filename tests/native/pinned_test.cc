@@ -235,6 +235,10 @@ TEST_CASE("section 12: a rebase leaves snapshots over their parent, and the disk
   RebaseOptions to_b;
   to_b.parent = "b.varve";
   to_b.open = how;
+  RebaseOptions nowhere;
+  nowhere.parent_snapshot = "before";
+  nowhere.open = how;
+  CHECK_ERRC(rebase(kChild, nowhere), Errc::invalid_argument);
   rebase(kChild, to_b);
   Image after = Image::open(kChild, how);
   CHECK(after.info().parent->name == "b.varve");
