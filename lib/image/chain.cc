@@ -39,6 +39,14 @@ void require_snapshots(const FormatDriver& driver, const Host& host) {
     throw Error(Errc::invalid_argument, "a snapshot can't be written to").hint("revert to it first");
 }
 
+void require_as_wanted(const FormatDriver& driver, const FormatImage& image, const OpenOptions& options, const Unlock& unlock) {
+  const std::string name(driver.info().name);
+  if (options.require_encryption && !image.info().encrypted)
+    throw Error(Errc::authentication, "the image is not encrypted").hint("it is not what was asked for with --require-encryption");
+  if (unlock.min_generation != 0 && !driver.info().can.generations)
+    throw Error(Errc::unsupported, "format " + name + " does not count its states").hint("leave out --min-generation");
+}
+
 std::shared_ptr<Node> open_layer(const Layer& layer, const OpenOptions& options) {
   const std::string& path = layer.storage->name();
   try {
@@ -47,6 +55,7 @@ std::shared_ptr<Node> open_layer(const Layer& layer, const OpenOptions& options)
     auto warnings = std::make_shared<Warnings>(options.warn);
     ImageOpenContext context(layer.host, layer.storage, options.limits, *warnings);
     std::unique_ptr<FormatImage> image = driver.open(context);
+    require_as_wanted(driver, *image, options, layer.host.unlock);
     if (image->size() > options.limits.virtual_size) {
       throw Error(Errc::limit, "the disk has " + std::to_string(image->size()) + " bytes, more than allowed")
           .hint("raise --max-virtual-size");
@@ -97,6 +106,8 @@ void open_parents(const std::shared_ptr<Node>& top, const std::shared_ptr<Storag
   if (const auto id = file->id()) seen.push_back(*id);
   host.how.access = access;
   host.for_check = false;
+  host.unlock.slot.reset();
+  host.unlock.min_generation = 0;
   const uint32_t max_depth = std::min(options.limits.chain_depth, kMaxChainDepth);
   std::string named_by_user = options.parent;
   std::shared_ptr<Node> child = top;
@@ -146,10 +157,15 @@ std::string beside(const std::string& path, const std::string& name) {
   return name.starts_with('/') || slash == std::string::npos ? name : path.substr(0, slash + 1) + name;
 }
 
-std::shared_ptr<Node> open_file(const std::string& path, const OpenOptions& options, Access parent_access) {
-  Host host{&file_system_of(options.file_system), options.references,     {},
-            &random_of(options.random),           {options.snapshot, {}}, options.for_check};
+Host host_of(const OpenOptions& options, References references) {
+  Host host{&file_system_of(options.file_system), references, {}, &random_of(options.random), {options.snapshot, {}}, options.for_check};
   host.how.access = options.access;
+  host.unlock = {options.secret, options.key_slot, options.min_generation, options.accept_older_state, options.for_info};
+  return host;
+}
+
+std::shared_ptr<Node> open_file(const std::string& path, const OpenOptions& options, Access parent_access) {
+  Host host = host_of(options, options.references);
   host.how.lock = !options.ignore_locks;
   host.how.durable = options.durable;
   if (options.ignore_locks && options.access == Access::read_write) {
@@ -162,6 +178,7 @@ std::shared_ptr<Node> open_file(const std::string& path, const OpenOptions& opti
 OpenOptions parent_options(const CreateOptions& options) {
   OpenOptions how;
   how.snapshot = options.parent_snapshot;
+  how.secret = options.parent_secret;
   how.durable = options.durable;
   how.references = options.references;
   how.limits = options.limits;
@@ -202,6 +219,8 @@ std::shared_ptr<Node> open_new_parent(const std::string& child, const FormatDriv
   how.format = format_of_parent(driver, format);
   how.parent.clear();
   how.ignore_parent = false;
+  how.key_slot.reset();
+  how.min_generation = 0;
   try {
     return open_node(beside(child, name), how);
   } catch (Error& error) {
@@ -212,10 +231,7 @@ std::shared_ptr<Node> open_new_parent(const std::string& child, const FormatDriv
 }
 
 std::shared_ptr<Node> open_node(std::shared_ptr<Storage> storage, const OpenOptions& options) {
-  Host host{&file_system_of(options.file_system), References::none,       {},
-            &random_of(options.random),           {options.snapshot, {}}, options.for_check};
-  host.how.access = options.access;
-  return open_chain({std::move(storage), options.format, host}, options);
+  return open_chain({std::move(storage), options.format, host_of(options, References::none)}, options);
 }
 
 void hold_parent(const std::string& child, const FormatDriver& driver, const std::string& name, const std::string& format,

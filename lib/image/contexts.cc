@@ -33,6 +33,7 @@ ImageCreateContext::ImageCreateContext(std::string path, uint64_t size, OptionVa
     : path_(std::move(path)),
       size_(size),
       options_(std::move(options)),
+      secret_(how.secret),
       how_{how.force, how.mode, how.durable},
       limits_(how.limits),
       file_system_(file_system),

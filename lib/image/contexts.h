@@ -41,6 +41,7 @@ struct Host {
   RandomSource* random = nullptr;
   SnapshotChoice snapshot = {};  ///< of the layer that is opened
   bool for_check = false;        ///< of the topmost layer
+  Unlock unlock = {};
 };
 
 class ImageOpenContext final : public OpenContext {
@@ -55,6 +56,7 @@ class ImageOpenContext final : public OpenContext {
   bool writable() const override { return host_.how.access == Access::read_write; }
   const SnapshotChoice& snapshot() const override { return host_.snapshot; }
   bool for_check() const override { return host_.for_check; }
+  const Unlock& unlock() const override { return host_.unlock; }
   std::shared_ptr<Storage> open_reference(const std::string& name, bool device) override;
 
   /// Becomes true when a flush of any of the image's files fails.
@@ -86,6 +88,7 @@ class ImageCreateContext final : public CreateContext {
   RandomSource& random() override { return random_; }
   uint64_t size() const override { return size_; }
   const OptionValues& options() const override { return options_; }
+  const SecretProvider& secret() const override { return secret_; }
   const std::shared_ptr<Storage>& file() override;
   std::shared_ptr<Storage> add_file(const std::string& name) override;
   bool streaming() const override { return stream_ != nullptr; }
@@ -100,6 +103,7 @@ class ImageCreateContext final : public CreateContext {
   const std::string path_;
   const uint64_t size_;
   const OptionValues options_;
+  const SecretProvider secret_;
   const FileCreate how_;
   const Limits limits_;
   FileSystem& file_system_;

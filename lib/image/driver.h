@@ -26,6 +26,7 @@ namespace varve {
 
 class FormatImage;
 class Attachments;   // image/attachments.h
+class Keys;          // image/keys.h
 class Snapshots;     // image/snapshots.h
 class RandomSource;  // base/random.h
 
@@ -49,6 +50,15 @@ struct SnapshotChoice {
   bool is_any() const { return !name.empty() || !uuid.empty(); }
 };
 
+/// As OpenOptions says.
+struct Unlock {
+  SecretProvider secret = {};
+  std::optional<unsigned> slot = {};
+  uint64_t min_generation = 0;
+  bool accept_older_state = false;
+  bool for_info = false;
+};
+
 class OpenContext : public DriverContext {
  public:
   virtual const std::shared_ptr<Storage>& file() const = 0;
@@ -57,6 +67,8 @@ class OpenContext : public DriverContext {
   virtual const SnapshotChoice& snapshot() const = 0;
   /// Only check() must work on what is opened.
   virtual bool for_check() const = 0;
+  /// How an encrypted image is opened, and what of it is refused.
+  virtual const Unlock& unlock() const = 0;
   /// A file that the image names. The reference policy decides (Errc::permission), locks are taken as for the image itself.
   /// `device`: the format says that this name is a block device, which only References::any allows.
   virtual std::shared_ptr<Storage> open_reference(const std::string& name, bool device = false) = 0;
@@ -66,6 +78,7 @@ class CreateContext : public DriverContext {
  public:
   virtual uint64_t size() const = 0;  ///< of the new disk, bytes
   virtual const OptionValues& options() const = 0;
+  virtual const SecretProvider& secret() const = 0;  ///< of an image that is to be encrypted
   /// The file that bears the image's name. It is published last.
   virtual const std::shared_ptr<Storage>& file() = 0;
   /// A further file beside it; `name` has no directory.
@@ -190,6 +203,8 @@ class FormatImage {
   virtual Snapshots* snapshots() { return nullptr; }
   /// nullptr: the format has none.
   virtual Attachments* attachments() { return nullptr; }
+  /// nullptr: the format has none, or the image is not encrypted.
+  virtual Keys* keys() { return nullptr; }
   /// The storage in which every byte of the disk lies at its own offset; nullptr if there is none such.
   virtual Storage* flat_storage() { return nullptr; }
 

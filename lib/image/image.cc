@@ -3,6 +3,7 @@
 
 #include "image/attachments.h"
 #include "image/chain.h"
+#include "image/keys.h"
 #include "image/registry.h"
 #include "image/snapshots.h"
 
@@ -67,6 +68,21 @@ void Image::put_attachment(const AttachmentKey& key, uint64_t time, const Attach
 }
 void Image::delete_attachment(const AttachmentKey& key) {
   node_->change_attachments("delete an attachment", [&](Attachments& all) { all.remove(key); });
+}
+std::vector<KeySlotInfo> Image::key_slots() { return node_->key_slots(); }
+unsigned Image::add_key(const KeySecret& secret, const KeyDerivation& how) {
+  unsigned slot = 0;
+  node_->change_keys("add a key", [&](Keys& all) { slot = all.add(secret, how); });
+  return slot;
+}
+void Image::change_key(unsigned slot, const KeySecret& secret, const KeyDerivation& how) {
+  node_->change_keys("change a key", [&](Keys& all) { all.change(slot, secret, how); });
+}
+void Image::remove_key(unsigned slot) {
+  node_->change_keys("remove a key", [&](Keys& all) { all.remove(slot); });
+}
+void Image::rotate_key(const RotateOptions& options) {
+  node_->change_keys("rotate the key", [&](Keys& all) { all.rotate(options); });
 }
 CheckReport Image::check(const CheckOptions& options) { return node_->check(options); }
 void Image::close() { node_->close(); }

@@ -4,6 +4,7 @@
 
 #include "base/checked_math.h"
 #include "image/attachments.h"
+#include "image/keys.h"
 #include "image/snapshots.h"
 
 namespace varve {
@@ -310,6 +311,24 @@ void Node::read_attachment(const AttachmentKey& key, uint64_t offset, MutableByt
 void Node::change_attachments(const char* operation, const std::function<void(Attachments&)>& change) {
   Attachments& all = require_attachments(operation);
   require_whole_chain(operation);
+  change_catalog([&] { change(all); });
+}
+
+Keys& Node::require_keys(const char* operation) {
+  if (Keys* all = image_->keys()) return *all;
+  throw Error(Errc::unsupported, "the image is not encrypted, so it has no keys")
+      .in(identity_.path)
+      .during(operation)
+      .hint("convert it into an encrypted one");
+}
+
+std::vector<KeySlotInfo> Node::key_slots() {
+  return named([&] { return require_keys("list keys").list(); });
+}
+
+void Node::change_keys(const char* operation, const std::function<void(Keys&)>& change) {
+  Keys& all = require_keys(operation);
+  require_writable(operation);
   change_catalog([&] { change(all); });
 }
 

@@ -73,6 +73,8 @@ class Node {
   void change_attachments(const char* operation, const std::function<void(Attachments&)>& change);
   bool snapshot_is_held(const std::string& name);
   void diff_snapshots(const std::string& from, const std::string& to, const std::function<void(const Extent&)>& visit);
+  std::vector<KeySlotInfo> key_slots();
+  void change_keys(const char* operation, const std::function<void(Keys&)>& change);
   /// After a failure nothing is written any more, unless it was the name that could not be.
   void change_snapshots(const char* operation, const std::function<void(Snapshots&)>& change);
   void close();
@@ -88,6 +90,7 @@ class Node {
   void require_whole_chain(const char* operation) const;
   Error has_none(const char* of_what, const char* operation) const;
   Snapshots& require_snapshots(const char* operation);
+  Keys& require_keys(const char* operation);
   Attachments& require_attachments(const char* operation);
   void change_catalog(const std::function<void()>& change);
   void zero_by_writing(uint64_t offset, uint64_t length);

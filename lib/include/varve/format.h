@@ -36,7 +36,9 @@ struct FormatCapabilities {
   bool resize = false;
   bool check = false;
   bool repair = false;
-  bool snapshots = false;   ///< inside the image
+  bool snapshots = false;    ///< inside the image
+  bool generations = false;  ///< its states are counted: OpenOptions::min_generation
+  bool encryption = false;
   bool stream_in = false;   ///< can be read from a pipe
   bool stream_out = false;  ///< can be written to a pipe
 };

@@ -15,7 +15,9 @@
 #include "varve/check.h"
 #include "varve/extent.h"
 #include "varve/format.h"
+#include "varve/key.h"
 #include "varve/limits.h"
+#include "varve/secret.h"
 #include "varve/snapshot.h"
 #include "varve/storage.h"
 
@@ -56,6 +58,16 @@ struct OpenOptions {
   bool for_check = false;
   /// Read the disk as this snapshot of the image holds it; empty: as it is now. Such an image is not written to.
   std::string snapshot;
+  SecretProvider secret;             ///< for encrypted images: this one and its parents
+  std::optional<unsigned> key_slot;  ///< the only one to be tried, of this image; nullopt: all that fit the kind of secret
+  bool require_encryption = false;   ///< refuse an image, or a parent, that is not encrypted
+  /// Refuse an older state of the image than this one (`varve info` shows the number). Only for formats that count their states.
+  uint64_t min_generation = 0;
+  /// The user's word that an encrypted image may be used though one of its two superblocks does not count: if it was the newer one, what is
+  /// seen is an older state.
+  bool accept_older_state = false;
+  /// An encrypted image without a secret is opened for info() and key_slots() alone. Its disk is empty then.
+  bool for_info = false;
   bool durable = true;  ///< false: flush() does not reach the medium (`--sync=none`)
   Limits limits;        ///< of each layer of the chain
   WarningFn warn;
@@ -76,6 +88,8 @@ struct CreateOptions {
   /// A snapshot of the parent: the child is made over what that holds, whatever becomes of the parent. It is marked as held there first;
   /// where that can't be written a warning says so. Empty: the parent's disk as it is, which must not change afterwards.
   std::string parent_snapshot;
+  SecretProvider secret;                       ///< what the new image is to be opened with, if its options say that it is encrypted
+  SecretProvider parent_secret;                ///< for parents that are encrypted
   bool durable = true;                         ///< false: close() does not wait until the image is on the medium
   References references = References::inside;  ///< for the files that the parent names
   Limits limits;                               ///< of the new disk, and of each layer of its parents
@@ -102,6 +116,7 @@ struct ImageInfo {
   std::vector<std::string> files;           ///< paths of what the layer consists of, the named file first
   std::optional<ParentInfo> parent;
   bool encrypted = false;
+  bool locked = false;  ///< opened without a secret: only what is in clear is known, and virtual_size is not
   std::vector<std::pair<std::string, InfoValue>> details;  ///< the format's own, keys are stable
   std::vector<std::string> warnings;                       ///< the first 100 that the layer has given so far
 };
@@ -198,6 +213,21 @@ class Image {
   /// not use the image. After another failure than of key or name nothing may be written any more.
   void put_attachment(const AttachmentKey& key, uint64_t time, const AttachmentSource& source, bool replace = false);
   void delete_attachment(const AttachmentKey& key);
+
+  /// Those of an encrypted image, without any secret. Throws unsupported where there are none; so do the following, which are durable when
+  /// they return and take no part in the disk's state. What they throw leaves the slots as they were, or as they were to be.
+  std::vector<KeySlotInfo> key_slots();
+  /// Returns the slot that it takes. Throws limit if all are taken, invalid_argument for a secret that can't be or a derivation that is
+  /// too weak.
+  unsigned add_key(const KeySecret& secret, const KeyDerivation& how = {});
+  /// The slot takes another secret. Throws not_found if it is empty.
+  void change_key(unsigned slot, const KeySecret& secret, const KeyDerivation& how = {});
+  /// Throws not_found, and invalid_argument for the last one. Copies of the file, and perhaps the medium, still know the slot: who had its
+  /// secret before can read what such a copy holds, and only rotate_key() keeps later states from him.
+  void remove_key(unsigned slot);
+  /// Encrypts everything anew under another master key. Takes up to as much space as the image has meanwhile. Nothing else may use the
+  /// image. Throws cancelled; after that, and after a crash, the image is as usable as before, and another call goes on.
+  void rotate_key(const RotateOptions& options = {});
 
   /// If it throws, nothing of a created image has got its name (what CreateOptions::force has replaced by then may be gone); the
   /// image can only be destroyed then. Afterwards the disk still reads, but whatever would change it throws permission. A second

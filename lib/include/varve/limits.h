@@ -20,6 +20,12 @@ struct Limits {
   uint32_t extents = 2048;                              ///< of one layer, with or without a file of their own
   uint32_t chain_depth = 32;                            ///< layers, the image itself included; 256 at most
 
+  // Of the key slots of an encrypted image: more is refused before any work.
+  uint64_t kdf_memory = uint64_t{1} << 30;  ///< bytes that scrypt takes, 128 x N x r; its p is 16 at most
+  uint64_t kdf_iterations = 10000000;       ///< of PBKDF2
+  /// Of all slots that one secret is tried on, together: N x r x p of scrypt and the iterations of PBKDF2. Some 10 s.
+  uint64_t kdf_work = uint64_t{1} << 24;
+
   // What a layer may keep in memory to be fast, bytes. Nothing fails for these.
   uint64_t write_buffer = uint64_t{64} << 20;   ///< of what was written and is not encoded yet
   uint64_t cluster_cache = uint64_t{64} << 20;  ///< of clusters that were read, verified and decoded
