@@ -97,11 +97,13 @@ void NativeAttachments::read(const AttachmentKey& key, uint64_t offset, MutableB
 // ---- changing --------------------------------------------------------------------------------------
 
 /// Its extents are born while others may commit, so it takes the lock for each: no superblock leads to them before the record does.
-Pointer NativeAttachments::place(Tree& tree, uint64_t cluster, const StoredCluster& stored) {
+Pointer NativeAttachments::place(Tree& tree, uint64_t cluster, StoredCluster& stored, MutableBytes data) {
   const auto give_up = [this](const Pointer& p) { image_.space_.free(p.offset, p.length); };
   const std::lock_guard lock(image_.change_mutex_);
   image_.require_sound();
-  const Pointer pointer = image_.pointer_to(stored, image_.space_.take(stored.length));
+  Pointer pointer = image_.pointer_to(stored, image_.space_.take(stored.length));
+  const MutableBytes bytes = stored.bytes(data);
+  image_.extents_.seal(pointer, bytes, bytes);
   if (cluster >= tree.clusters()) tree.resize(std::max<uint64_t>(2 * cluster, kFanout) * image_.cluster_size(), give_up);
   tree.set(cluster, pointer, give_up);
   if (tree.nodes_in_memory() > kMaxNodes) tree.store(image_.building(), image_.node_sink());
@@ -134,7 +136,7 @@ uint64_t NativeAttachments::fill(Tree& tree, const AttachmentSource& source) {
   };
   steps.work = [&](Item& item) { item.stored = image_.extents_.codec().encode(item.cluster); };
   steps.deliver = [&](Item& item) {
-    if (!item.stored.zero) item.pointer = place(tree, item.index, item.stored);
+    if (!item.stored.zero) item.pointer = place(tree, item.index, item.stored, item.cluster);
   };
   steps.finish = [&](Item& item) {
     if (!item.stored.zero) image_.file_->write_at(item.pointer.offset, item.stored.bytes(item.cluster));

@@ -26,7 +26,7 @@ class NativeAttachments final : public Attachments {
   void erase(Records::iterator record);
 
   uint64_t fill(Tree& tree, const AttachmentSource& source);
-  Pointer place(Tree& tree, uint64_t cluster, const StoredCluster& stored);
+  Pointer place(Tree& tree, uint64_t cluster, StoredCluster& stored, MutableBytes data);
 
   NativeImage& image_;
   std::mutex one_at_a_time_;  ///< of changes; before change_mutex_

@@ -11,15 +11,18 @@ struct Part {
   ConstBytes data;  ///< a whole cluster
   Bytes padded;     ///< the last one of the disk, if that ends within it
   StoredCluster stored;
-  uint64_t offset = 0;
+  Pointer pointer;
 };
+
+ConstBytes whole(const Part& part) { return part.padded.empty() ? part.data : ConstBytes(part.padded); }
+
+}  // namespace
 
 struct NativePiece final : BulkPiece {
   uint64_t first = 0;
   std::vector<Part> parts;
+  AlignedBuffer sealed;  ///< what goes into the file, of an encrypted image
 };
-
-}  // namespace
 
 std::unique_ptr<BulkPiece> NativeBulkWriter::encode(uint64_t offset, ConstBytes data) {
   auto piece = std::make_unique<NativePiece>();
@@ -31,20 +34,42 @@ std::unique_ptr<BulkPiece> NativeBulkWriter::encode(uint64_t offset, ConstBytes 
       part.padded.assign(part.data.begin(), part.data.end());
       part.padded.resize(unit());
     }
-    part.stored = image_.extents_.codec().encode(part.padded.empty() ? part.data : ConstBytes(part.padded));
+    part.stored = image_.extents_.codec().encode(whole(part));
   }
+  if (image_.cipher() != nullptr) seal(*piece);
   return piece;
+}
+
+/// Encryption depends on the place, and the tree wants the tag: so these pieces have their places before they are put in order.
+void NativeBulkWriter::seal(NativePiece& piece) {
+  size_t bytes = 0;
+  for (const Part& part : piece.parts) bytes += part.stored.length;
+  piece.sealed.reset(bytes);
+  uint64_t birth = 0;
+  {
+    const std::lock_guard lock(image_.change_mutex_);
+    birth = image_.building();
+  }
+  uint64_t offset = image_.space_.take(bytes);
+  size_t done = 0;
+  for (Part& part : piece.parts) {
+    part.pointer = image_.pointer_to(part.stored, offset, birth);
+    if (part.pointer.kind != Kind::data) continue;
+    image_.extents_.seal(part.pointer, part.stored.bytes(whole(part)), piece.sealed.bytes().subspan(done));
+    offset += part.stored.length;
+    done += part.stored.length;
+  }
 }
 
 void NativeBulkWriter::place(BulkPiece& piece) {
   auto& p = static_cast<NativePiece&>(piece);
   uint64_t cluster = p.first;
   for (Part& part : p.parts) {
-    Pointer pointer = image_.pointer_to(part.stored, 0);
-    if (pointer.kind == Kind::data) {
-      pointer.offset = part.offset = image_.space_.take(pointer.length);
-      image_.head_.set(cluster, pointer, [](const Pointer&) {});
+    if (image_.cipher() == nullptr) {
+      part.pointer = image_.pointer_to(part.stored, 0, image_.building());
+      if (part.pointer.kind == Kind::data) part.pointer.offset = image_.space_.take(part.pointer.length);
     }
+    if (part.pointer.kind == Kind::data) image_.head_.set(cluster, part.pointer, [](const Pointer&) {});
     ++cluster;
   }
   image_.head_changed_ = true;
@@ -52,9 +77,15 @@ void NativeBulkWriter::place(BulkPiece& piece) {
 }
 
 void NativeBulkWriter::store(BulkPiece& piece) {
+  auto& p = static_cast<NativePiece&>(piece);
   RunWriter run(*image_.file_);
-  for (const Part& part : static_cast<NativePiece&>(piece).parts)
-    if (part.offset != 0) run.add(part.offset, part.stored.bytes(part.padded.empty() ? part.data : ConstBytes(part.padded)));
+  size_t done = 0;
+  for (const Part& part : p.parts) {
+    if (part.pointer.kind != Kind::data) continue;
+    const bool sealed = image_.cipher() != nullptr;
+    run.add(part.pointer.offset, sealed ? ConstBytes(p.sealed.bytes().subspan(done, part.stored.length)) : part.stored.bytes(whole(part)));
+    done += part.stored.length;
+  }
   run.finish();
 }
 

@@ -16,6 +16,8 @@ class NativeBulkWriter final : public BulkWriter {
   void store(BulkPiece& piece) override;
 
  private:
+  void seal(struct NativePiece& piece);
+
   NativeImage& image_;
 };
 

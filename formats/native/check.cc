@@ -93,6 +93,7 @@ class ImageCheck {
     check_copies();
     owned_.insert(0, kFirstExtent);
     owned_.insert(durable_.journal_offset, durable_.journal_length);
+    owned_.insert(durable_.sessions.offset, durable_.sessions.length);
     check_journal();
     result_.subjects = subjects_of(durable_, image_.catalog());
     lost_.resize(result_.subjects.size());
@@ -146,6 +147,11 @@ class ImageCheck {
     for (size_t i = 0; i < 2; ++i) {
       if (parts.headers.faults[i].empty()) continue;
       add("copy " + std::to_string(i + 1) + " of the header does not count: " + parts.headers.faults[i], kRegions[i], Repair::safe);
+      result_.copies = true;
+    }
+    for (size_t i = 0; i < 2; ++i) {
+      if (parts.key_area.faults[i].empty()) continue;
+      add("copy " + std::to_string(i + 1) + " of the key area does not count: " + parts.key_area.faults[i], key_area_offset(i), Repair::safe);
       result_.copies = true;
     }
     if (parts.superblocks.fault.empty()) return;

@@ -12,6 +12,7 @@ ClusterCodec::ClusterCodec(const Header& header)
       cluster_size_(header.cluster_size),
       granule_(granule_of(header.cluster_size)),
       unit_(header.unit),
+      tagged_(!header.encrypted),
       deflaters_([level = header.level] { return std::make_unique<Deflater>(level); }),
       inflaters_([] { return std::make_unique<Inflater>(); }),
       compressors_([level = header.level] { return std::make_unique<ZstdCompressor>(level); }),
@@ -44,7 +45,7 @@ StoredCluster ClusterCodec::encode(ConstBytes cluster, bool hurry) const {
       stored.length = stored.packed.size();
     }
   }
-  stored.tag = tag_of(stored.bytes(cluster));
+  if (tagged_) stored.tag = tag_of(stored.bytes(cluster));
   return stored;
 }
 

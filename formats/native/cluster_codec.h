@@ -21,10 +21,11 @@ struct StoredCluster {
   std::vector<std::byte> packed;  ///< whole units; empty if the cluster, or a part of it, is stored as it is
   uint64_t begin = 0;             ///< of that part in the cluster, bytes
   uint64_t length = 0;            ///< stored, bytes
-  TagBytes tag{};
+  TagBytes tag{};  ///< not of an encrypted image, where it depends on the place
 
   /// What goes into the file, of the cluster that this was made from.
   ConstBytes bytes(ConstBytes cluster) const { return packed.empty() ? cluster.subspan(begin, length) : ConstBytes(packed); }
+  MutableBytes bytes(MutableBytes cluster) { return packed.empty() ? cluster.subspan(begin, length) : MutableBytes(packed); }
 };
 
 /// One pipeline for all ways in and out: zeros, compression, tag. Thread-safe.
@@ -45,6 +46,7 @@ class ClusterCodec {
   const uint64_t cluster_size_;
   const uint64_t granule_;
   const uint64_t unit_;
+  const bool tagged_;
   // Made when first needed, one for each thread that is at work.
   mutable CodecPool<Deflater> deflaters_;
   mutable CodecPool<Inflater> inflaters_;

@@ -25,22 +25,12 @@ void NativeImage::require_sound() const {
   throw Error(Errc::io, "an earlier flush failed, so what is on the medium is not known").in(file_->name()).hint("open the image anew");
 }
 
-/// After a failed flush a second one can succeed though the data are gone.
-template <typename Call>
-void NativeImage::last_if_it_fails(Call call) {
-  try {
-    call();
-  } catch (...) {
-    broken_ = true;
-    throw;
-  }
-}
-
 void NativeImage::flush() {
   ++flushes_waiting_;
   const std::lock_guard lock(change_mutex_);
   --flushes_waiting_;
   require_sound();
+  if (cipher() != nullptr) cipher()->require_own_process();
   if (dirty_.unjournaled() == 0 && !head_changed_ && !catalog_changed_) return;
   if (!try_journal()) commit();
 }
@@ -84,6 +74,7 @@ void NativeImage::commit() {
   skipped_ = 0;
   head_changed_ = false;
   catalog_changed_ = false;
+  sessions_changed_ = false;
   if (!std::exchange(began_, true)) find_free_space();
 }
 
@@ -99,6 +90,7 @@ void NativeImage::write_generation() {
     next.head = head_.store(next.generation, node_sink());
   }
   if (catalog_changed_) next.catalog = store_catalog();
+  if (sessions_changed_) next.sessions = store_sessions(durable_.sessions);
   allocate_journal(next);
   next.end = space_.end();
   if (file_->size() < next.end) file_->resize(next.end);
@@ -106,7 +98,7 @@ void NativeImage::write_generation() {
 }
 
 Tree::Sink NativeImage::node_sink() {
-  return {[this] { return space_.take_node(kNodeSize); }, [this](uint64_t at, ConstBytes node) { file_->write_at(at, node); }};
+  return [this] { return space_.take_node(kNodeSize); };
 }
 
 /// When a flush could have used one. Written once, so that no record lacks space later. Without room for it there is none: every flush is a
@@ -130,17 +122,26 @@ void NativeImage::allocate_journal(Superblock& next) {
   next.journal_length = length;
 }
 
+/// The other copy of the header, or of the key area, may be older, or torn.
+void NativeImage::write_front() {
+  const HeaderRaw header = encode(parts_.headers.header);
+  for (size_t i = 0; i < kRegions.size(); ++i) {
+    if (!parts_.headers.faults[i].empty() || parts_.created) file_->write_at(kRegions[i], bytes_of(header));
+    const bool key_area = cipher() != nullptr && (!parts_.key_area.faults[i].empty() || parts_.created);
+    if (key_area) file_->write_at(key_area_offset(i), bytes_of(*parts_.key_area.raw));
+  }
+  parts_.headers.faults = {};
+  parts_.key_area.faults = {};
+}
+
 /// What it refers to is made durable first.
 void NativeImage::write_superblock(Superblock next) {
   parts_.random->fill(std::as_writable_bytes(std::span(next.chain)));
-  if (!began_) {
-    // The other copy of the header may be older, or torn.
-    const HeaderRaw header = encode(parts_.headers.header);
-    for (size_t i = 0; i < kRegions.size(); ++i)
-      if (!parts_.headers.faults[i].empty() || parts_.created) file_->write_at(kRegions[i], bytes_of(header));
-    parts_.headers.faults = {};
-  }
-  const SuperblockRaw raw = encode(next, parts_.headers.header);
+  if (!began_) write_front();
+  if (cipher() != nullptr) next.session = cipher()->session();
+  SuperblockRaw raw = encode(next, parts_.headers.header);
+  seal(raw, cipher(), *parts_.random);
+  next.tag = raw.tag;
   last_if_it_fails([&] {
     file_->flush();
     file_->write_at(superblock_offset(next.generation), bytes_of(raw));
@@ -149,7 +150,7 @@ void NativeImage::write_superblock(Superblock next) {
   durable_ = std::move(next);
   parts_.superblocks.fault.clear();  // it has been written over
   journal_.reset();
-  if (durable_.journal_length != 0) journal_.emplace(*file_, durable_);
+  if (durable_.journal_length != 0) journal_.emplace(*file_, durable_, cipher());
   space_.advance(in_flight_.advance());
   for (const Interval& hole : space_.take_fresh(kMinHole)) {
     try {
@@ -172,15 +173,30 @@ Object NativeImage::store_catalog() {
     const auto part = ConstBytes(bytes).subspan(i * cluster_size(), std::min<uint64_t>(cluster_size(), bytes.size() - i * cluster_size()));
     std::copy(part.begin(), part.end(), cluster.begin());
     std::fill(cluster.begin() + static_cast<ptrdiff_t>(part.size()), cluster.end(), std::byte{0});
-    const StoredCluster stored = extents_.codec().encode(cluster);
+    StoredCluster stored = extents_.codec().encode(cluster);
     Pointer pointer = pointer_to(stored, 0);
     if (pointer.kind == Kind::data) {
       pointer.offset = space_.take(pointer.length);
-      file_->write_at(pointer.offset, stored.bytes(cluster));
+      const MutableBytes packed = stored.bytes(MutableBytes(cluster));
+      file_->write_at(pointer.offset, extents_.seal(pointer, packed, packed));
     }
     tree.set(i, pointer, nothing);
   }
   return tree.store(building(), node_sink());
+}
+
+/// The table of sessions, this one included.
+Pointer NativeImage::store_sessions(const Pointer& old) {
+  std::vector<std::byte> table = cipher()->session_table();
+  if (old.length != 0) free_once(old);
+  Pointer pointer;
+  pointer.kind = Kind::data;
+  pointer.birth = building();
+  pointer.length = table.size();
+  pointer.offset = space_.take_node(pointer.length);
+  pointer.tag = cipher()->seal_table(pointer, cipher()->session(), table);
+  file_->write_at(pointer.offset, table);
+  return pointer;
 }
 
 /// All of an object that nothing else refers to.
@@ -220,7 +236,7 @@ void NativeImage::close() {
   require_sound();
   if (!touched_ && !parts_.created) return;
   // Blocks that the journal holds may have come into the tree: that is in memory only.
-  if (!dirty_.empty() || head_.changed() || head_changed_ || catalog_changed_ || parts_.created) commit();
+  if (!dirty_.empty() || head_.changed() || head_changed_ || catalog_changed_ || sessions_changed_ || parts_.created) commit();
   last_if_it_fails([this] { finish(); });
 }
 

@@ -49,6 +49,7 @@ Header plan(const OptionValues& options, RandomSource& random) {
   header.codec = compression.codec;
   header.level = compression.level;
   header.unit = compression.codec == CodecId::none ? 4096 : 512;
+  header.encrypted = options.text("encryption") != "none";
   header.journal_bytes = options.number("journal_size");
   const uint64_t journal = header.journal_bytes;
   if (journal != 0 && (journal < kMinJournal || journal % (2 * kBlock) != 0)) {
@@ -56,6 +57,35 @@ Header plan(const OptionValues& options, RandomSource& random) {
         .hint("give a multiple of 8 KiB from 64 KiB on, or 0 for none");
   }
   return header;
+}
+
+KeyDerivation derivation(const OptionValues& options) {
+  KeyDerivation how;
+  how.kind = options.text("kdf") == "pbkdf2" ? KdfKind::pbkdf2 : KdfKind::scrypt;
+  const uint64_t cost = options.number("kdf_cost");
+  if (cost != 0 && how.kind == KdfKind::scrypt) how.log2_n = static_cast<uint32_t>(std::min<uint64_t>(cost, UINT32_MAX));
+  if (cost != 0 && how.kind == KdfKind::pbkdf2) how.iterations = cost;
+  return how;
+}
+
+/// A new master key, and the slot of the secret that is to open the image.
+void add_keys(ImageParts& parts, CreateContext& context) {
+  const KeyDerivation how = derivation(context.options());
+  const std::optional<KeySecret> secret = context.secret() ? context.secret()({context.path(), 0}) : std::nullopt;
+  if (!secret)
+    throw Error(Errc::authentication, "the new image is to be encrypted, and no passphrase or key was given")
+        .hint("give one with --out-key-file FILE");
+  require_strong(*secret, how, context.limits());
+  const Header& header = parts.headers.header;
+  MasterKeys keys;
+  keys.push_back({1, Secret(kGcmKeySize)});
+  context.random().fill(keys.back().key.bytes());
+  parts.key_area = new_key_area();
+  parts.key_area.raw->sequence = 1;
+  fill_slot(*parts.key_area.raw, 0, header.crypt_uuid, keys, *secret, how, context.random());
+  parts.headers.raw = encode(header);
+  authenticate(*parts.key_area.raw, parts.headers.raw, header.crypt_uuid, keys);
+  parts.cipher = std::make_shared<Cipher>(header.crypt_uuid, header.unit, std::move(keys));
 }
 
 }  // namespace
@@ -72,6 +102,9 @@ std::vector<OptionSpec> create_option_specs() {
        0,
        kMaxJournal,
        false},
+      {"encryption", OptionType::choice, "none", "of everything, with authentication", {"none", "aes-256-gcm"}},
+      {"kdf", OptionType::choice, "scrypt", "what a passphrase is stretched with, if the image is encrypted", {"scrypt", "pbkdf2"}},
+      {"kdf_cost", OptionType::number, "0", "log2 of scrypt's N, or PBKDF2's iterations; 0: 17, or 1000000"},
   };
 }
 
@@ -88,6 +121,7 @@ std::unique_ptr<NativeImage> create_image(CreateContext& context) {
   Superblock& empty = parts.superblocks.current;
   empty.head.size = context.size();
   empty.head.height = static_cast<uint8_t>(height_of(context.size(), parts.headers.header.cluster_size));
+  if (parts.headers.header.encrypted) add_keys(parts, context);
   parts.file->resize(kFirstExtent);
   auto image = std::make_unique<NativeImage>(std::move(parts));
   if (const CreateContext::Parent* parent = context.parent())
@@ -108,7 +142,8 @@ uint64_t measure_image(const OptionValues& options, uint64_t size, const FormatD
     unit = unit > size / kFanout ? std::max(size, uint64_t{1}) : unit * kFanout;
     nodes += count(unit);
   }
-  return kFirstExtent + checked_mul(count(cluster), cluster) + (nodes + nodes / kRewritten) * kNodeSize + kSlack;
+  const uint64_t sessions = options.text("encryption") == "none" ? 0 : kBlock;
+  return kFirstExtent + sessions + checked_mul(count(cluster), cluster) + (nodes + nodes / kRewritten) * kNodeSize + kSlack;
 }
 
 }  // namespace varve::native

@@ -8,9 +8,11 @@
 
 namespace varve::native {
 
-Extents::Extents(std::shared_ptr<Storage> file, const Header& header, uint64_t node_bytes, uint64_t cluster_bytes)
+Extents::Extents(std::shared_ptr<Storage> file, const Header& header, std::shared_ptr<Cipher> cipher, uint64_t node_bytes,
+                 uint64_t cluster_bytes)
     : file_(std::move(file)),
       header_(header),
+      cipher_(std::move(cipher)),
       codec_(header),
       buffers_([] { return std::make_unique<AlignedBuffer>(); }),
       nodes_(std::max<uint64_t>(node_bytes / sizeof(Node), 16)),
@@ -18,7 +20,7 @@ Extents::Extents(std::shared_ptr<Storage> file, const Header& header, uint64_t n
 
 void Extents::read_stored(const Pointer& pointer, MutableBytes out) {
   file_->read_at(pointer.offset, out);
-  if (tag_of(out) == pointer.tag) return;
+  if (cipher_ != nullptr ? cipher_->open(pointer, out) : tag_of(out) == pointer.tag) return;
   throw Error(Errc::corrupt, pointer.kind == Kind::node ? "a node of the tree is damaged" : "a cluster is damaged")
       .in(file_->name())
       .at(pointer.offset)
@@ -59,6 +61,21 @@ void Extents::decode(const Pointer& pointer, MutableBytes cluster) {
   } catch (Error& error) {
     throw Error(error.code(), "a cluster can't be decoded").caused_by(error.message()).in(file_->name()).at(pointer.offset);
   }
+}
+
+ConstBytes Extents::seal(Pointer& pointer, ConstBytes bytes, MutableBytes out) {
+  if (cipher_ == nullptr) return bytes;
+  pointer.tag = cipher_->seal(pointer, bytes, out.first(bytes.size()));
+  return out.first(bytes.size());
+}
+
+void Extents::write_node(Pointer& pointer, NodePtr node) {
+  NodeRaw raw;
+  for (size_t i = 0; i < kFanout; ++i) raw.entries[i] = encode((*node)[i], header_.unit);
+  const MutableBytes bytes = std::as_writable_bytes(std::span(&raw, 1));
+  if (cipher_ == nullptr) pointer.tag = tag_of(bytes);
+  file_->write_at(pointer.offset, seal(pointer, bytes, bytes));
+  nodes_.insert(pointer, std::move(node));
 }
 
 ClusterPtr Extents::cluster(const Pointer& pointer) {

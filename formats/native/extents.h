@@ -12,6 +12,7 @@
 
 #include "base/aligned_buffer.h"
 #include "base/pool.h"
+#include "native/cipher.h"
 #include "native/cluster_codec.h"
 #include "native/pointer.h"
 #include "varve/storage.h"
@@ -70,12 +71,13 @@ using ClusterPtr = std::shared_ptr<const ClusterBuffer>;
 /// The extents of one file. Thread-safe.
 class Extents {
  public:
-  /// What nodes and decoded clusters that are kept may take, bytes.
-  Extents(std::shared_ptr<Storage> file, const Header& header, uint64_t node_bytes, uint64_t cluster_bytes);
+  /// What nodes and decoded clusters that are kept may take, bytes. `cipher`: of an encrypted image.
+  Extents(std::shared_ptr<Storage> file, const Header& header, std::shared_ptr<Cipher> cipher, uint64_t node_bytes, uint64_t cluster_bytes);
 
   const Header& header() const { return header_; }
   Storage& file() { return *file_; }
   const ClusterCodec& codec() const { return codec_; }
+  Cipher* cipher() const { return cipher_.get(); }
 
   /// Throws corrupt, naming the place, if the bytes are not the ones that were written, or if an entry may not stand there.
   NodePtr node(const Pointer& pointer, uint64_t end);
@@ -85,14 +87,20 @@ class Extents {
   /// Verifies the stored bytes of a cluster, whether they decode, and that there are zeros behind the first `used` bytes.
   void verify(const Pointer& pointer, uint64_t used);
 
-  void remember(const Pointer& pointer, NodePtr node) { nodes_.insert(pointer, std::move(node)); }
+  /// The stored bytes, verified and decrypted.
+  void read_stored(const Pointer& pointer, MutableBytes out);
+  /// Encrypts what `pointer` leads to, if the image is encrypted, and sets its tag then. Returns what goes into the file: `bytes`, or `out`,
+  /// which may be the same place.
+  ConstBytes seal(Pointer& pointer, ConstBytes bytes, MutableBytes out);
+  /// Gives a node its tag and writes it to the pointer's place.
+  void write_node(Pointer& pointer, NodePtr node);
 
  private:
-  void read_stored(const Pointer& pointer, MutableBytes out);
   void decode(const Pointer& pointer, MutableBytes cluster);
 
   const std::shared_ptr<Storage> file_;
   const Header header_;
+  const std::shared_ptr<Cipher> cipher_;
   const ClusterCodec codec_;
   Pool<AlignedBuffer> buffers_;  // outlives what it has lent
   ExtentCache<Node> nodes_;

@@ -37,7 +37,7 @@ std::optional<HeaderRaw> read_copy(Storage& file, uint64_t offset, std::string& 
 
 void check_features(const HeaderRaw& raw) {
   if (raw.version != kVersion) throw Error(Errc::unsupported, "version " + std::to_string(raw.version) + " of the format, known is 1");
-  if (raw.incompatible != 0) {
+  if ((raw.incompatible & ~kEncrypted) != 0) {
     throw Error(Errc::unsupported, "the image has features that this program does not know: " + std::to_string(raw.incompatible))
         .hint("use a newer version");
   }
@@ -49,6 +49,7 @@ Header parse(const HeaderRaw& raw) {
   Header header;
   header.sequence = raw.sequence;
   header.compatible = raw.compatible;
+  header.encrypted = (raw.incompatible & kEncrypted) != 0;
   header.may_be_written = raw.read_only_compatible == 0;
   header.image_uuid.bytes = raw.image_uuid;
   header.crypt_uuid.bytes = raw.crypt_uuid;
@@ -85,7 +86,8 @@ Headers read_headers(Storage& file) {
   if (first && second && first->sequence == second->sequence && std::memcmp(&*first, &*second, sizeof(HeaderRaw)) != 0)
     throw Error(Errc::corrupt, "two different headers bear the same sequence").at(kRegions[0]);
   const bool take_second = !first || (second && second->sequence > first->sequence);
-  headers.header = parse(take_second ? *second : *first);
+  headers.raw = take_second ? *second : *first;
+  headers.header = parse(headers.raw);
   if (first && second && first->sequence != second->sequence) headers.faults[take_second ? 0 : 1] = "it is older";
   return headers;
 }
@@ -95,6 +97,7 @@ HeaderRaw encode(const Header& header) {
   raw.magic = kHeaderMagic;
   raw.version = kVersion;
   raw.sequence = header.sequence;
+  raw.incompatible = header.encrypted ? kEncrypted : 0;
   raw.compatible = header.compatible;
   raw.image_uuid = header.image_uuid.bytes;
   raw.crypt_uuid = header.crypt_uuid.bytes;

@@ -15,6 +15,7 @@ namespace varve::native {
 struct Header {
   uint64_t sequence = 1;
   uint64_t compatible = 0;
+  bool encrypted = false;
   bool may_be_written = true;  ///< no read-only-compatible feature is unknown
   Uuid image_uuid;
   Uuid crypt_uuid;
@@ -27,6 +28,7 @@ struct Header {
 
 struct Headers {
   Header header;
+  HeaderRaw raw{};                    ///< the one that was taken
   std::array<std::string, 2> faults;  ///< why a copy does not count; empty if it does
 };
 

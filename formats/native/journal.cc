@@ -21,25 +21,36 @@ TagBytes tag_of_record(ConstBytes record) {
 
 void append_bytes(std::vector<std::byte>& out, ConstBytes bytes) { out.insert(out.end(), bytes.begin(), bytes.end()); }
 
-std::optional<JournalRecordRaw> read_head(Storage& file, uint64_t offset, uint64_t end, const Superblock& s) {
-  if (!range_fits(offset, kBlock, end)) return std::nullopt;
+/// The half that is replayed.
+struct Journal {
+  Storage& file;
+  const Superblock& superblock;
+  uint64_t end;
+  const Cipher* cipher;
+  std::shared_ptr<const GcmKey> key;  ///< of an encrypted image
+};
+
+std::optional<JournalRecordRaw> read_head(const Journal& journal, uint64_t offset) {
+  const Superblock& s = journal.superblock;
+  if (!range_fits(offset, kBlock, journal.end)) return std::nullopt;
   std::array<std::byte, sizeof(JournalRecordRaw)> bytes;
-  file.read_at(offset, bytes);
+  journal.file.read_at(offset, bytes);
   const auto head = load<JournalRecordRaw>(bytes);
   if (head.magic != kJournalMagic || head.generation != s.generation || head.chain != s.chain) return std::nullopt;
   return head;
 }
 
 /// A record of this superblock at `offset`, which ends before `end`, if its own tag is right.
-std::optional<std::vector<std::byte>> read_record(Storage& file, uint64_t offset, uint64_t end, const Superblock& s) {
-  const auto head = read_head(file, offset, end, s);
+std::optional<std::vector<std::byte>> read_record(const Journal& journal, uint64_t offset) {
+  const uint64_t end = journal.end;
+  const auto head = read_head(journal, offset);
   if (!head) return std::nullopt;
   const uint64_t length = head->length;
   if (length % kBlock != 0 || length == 0 || !range_fits(offset, length, end)) return std::nullopt;
   std::vector<std::byte> record(length);
-  file.read_at(offset, record);
-  if (tag_of_record(record) != head->tag) return std::nullopt;
-  return record;
+  journal.file.read_at(offset, record);
+  if (journal.key != nullptr ? journal.cipher->open_record(*journal.key, record) : tag_of_record(record) == head->tag) return record;
+  return std::nullopt;
 }
 
 [[noreturn]] void bad(const char* what, uint64_t offset) {
@@ -81,12 +92,14 @@ std::vector<JournalChange> parse_record(ConstBytes record, uint64_t offset, uint
 
 }  // namespace
 
-JournalWriter::JournalWriter(Storage& file, const Superblock& superblock)
+JournalWriter::JournalWriter(Storage& file, const Superblock& superblock, const Cipher* cipher)
     : file_(file),
       generation_(superblock.generation),
       chain_(superblock.chain),
       next_(half_offset(superblock)),
       end_(next_ + superblock.journal_length / 2),
+      cipher_(cipher),
+      key_(cipher != nullptr ? cipher->journal_key(superblock.generation, superblock.session) : nullptr),
       previous_{} {}
 
 bool JournalWriter::append(const std::vector<JournalChange>& changes) {
@@ -111,24 +124,30 @@ bool JournalWriter::append(const std::vector<JournalChange>& changes) {
   head.previous = previous_;
   const auto put_head = [&] { std::copy_n(bytes_of(head).begin(), sizeof(head), record.begin()); };
   put_head();
-  head.tag = tag_of_record(record);
-  put_head();
+  ++sequence_;  // whatever happens, its nonce is used
+  if (key_ != nullptr) {
+    cipher_->seal_record(*key_, record);
+    head = load<JournalRecordRaw>(record);
+  } else {
+    head.tag = tag_of_record(record);
+    put_head();
+  }
   file_.write_at(next_, record);
   next_ += record.size();
-  ++sequence_;
   previous_ = head.tag;
   return true;
 }
 
 /// Each record was durable before the next one was written: one here or behind that does not come before says that this is not the end.
 /// The first place with one that is not whole.
-std::optional<uint64_t> look_behind(Storage& file, uint64_t next, uint64_t end, const Superblock& s, uint64_t sequence) {
+std::optional<uint64_t> look_behind(const Journal& journal, uint64_t next, uint64_t sequence) {
+  const uint64_t end = journal.end;
   std::optional<uint64_t> broken;
-  uint64_t budget = s.journal_length;  // of bytes in records that are not whole: a cut leaves one
+  uint64_t budget = journal.superblock.journal_length;  // of bytes in records that are not whole: a cut leaves one
   for (uint64_t at = next; at < end; at += kBlock) {
-    const auto head = read_head(file, at, end, s);
+    const auto head = read_head(journal, at);
     if (!head || head->sequence < sequence) continue;
-    if (read_record(file, at, end, s)) bad("has lost a record", next);
+    if (read_record(journal, at)) bad("has lost a record", next);
     const uint64_t length = std::min<uint64_t>(head->length, end - at);
     if (length > budget) bad("holds too many broken records", at);
     budget -= length;
@@ -137,13 +156,15 @@ std::optional<uint64_t> look_behind(Storage& file, uint64_t next, uint64_t end, 
   return broken;
 }
 
-std::optional<uint64_t> replay_journal(Storage& file, const Superblock& s, const std::function<void(const JournalChange&)>& apply) {
+std::optional<uint64_t> replay_journal(Storage& file, const Superblock& s, const Cipher* cipher,
+                                       const std::function<void(const JournalChange&)>& apply) {
   if (s.journal_length == 0) return std::nullopt;
-  const uint64_t end = half_offset(s) + s.journal_length / 2;
+  const Journal journal{file, s, half_offset(s) + s.journal_length / 2, cipher,
+                        cipher != nullptr ? cipher->journal_key(s.generation, s.session) : nullptr};
   uint64_t next = half_offset(s);
   uint64_t sequence = 1;
   TagBytes previous{};
-  while (const auto record = read_record(file, next, end, s)) {
+  while (const auto record = read_record(journal, next)) {
     const auto head = load<JournalRecordRaw>(*record);
     if (head.sequence != sequence || head.previous != previous) break;
     for (const JournalChange& change : parse_record(*record, next, s.head.size)) apply(change);
@@ -151,7 +172,7 @@ std::optional<uint64_t> replay_journal(Storage& file, const Superblock& s, const
     ++sequence;
     previous = head.tag;
   }
-  return look_behind(file, next, end, s, sequence);
+  return look_behind(journal, next, sequence);
 }
 
 }  // namespace varve::native

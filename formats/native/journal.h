@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "native/cipher.h"
 #include "native/superblock.h"
 #include "varve/storage.h"
 
@@ -24,7 +25,7 @@ struct JournalChange {
 class JournalWriter {
  public:
   /// Of the generation of `superblock`, none of whose records are there yet.
-  JournalWriter(Storage& file, const Superblock& superblock);
+  JournalWriter(Storage& file, const Superblock& superblock, const Cipher* cipher);
 
   /// Appends a record; false if there is no room for it. The caller flushes the file.
   bool append(const std::vector<JournalChange>& changes);
@@ -35,6 +36,8 @@ class JournalWriter {
   const TagBytes chain_;
   uint64_t next_;  ///< in the file, bytes
   const uint64_t end_;
+  const Cipher* const cipher_;
+  std::shared_ptr<const GcmKey> key_;  ///< of an encrypted image
   uint64_t sequence_ = 1;
   TagBytes previous_;
 };
@@ -42,7 +45,8 @@ class JournalWriter {
 /// Calls `apply` with the changes of the generation of `superblock`, in order, each within a disk of its size. Throws corrupt if a record
 /// is damaged that was durable once, when all before it have been applied. Returns the place of a record that is not whole behind the last
 /// one, if there is one: a flush that was cut off.
-std::optional<uint64_t> replay_journal(Storage& file, const Superblock& superblock, const std::function<void(const JournalChange&)>& apply);
+std::optional<uint64_t> replay_journal(Storage& file, const Superblock& superblock, const Cipher* cipher,
+                                       const std::function<void(const JournalChange&)>& apply);
 
 }  // namespace varve::native
 

@@ -4,7 +4,6 @@
 #include <memory>
 
 #include "base/checked_math.h"
-#include "native/tag.h"
 #include "varve/error.h"
 
 namespace varve::native {
@@ -31,10 +30,11 @@ bool is_empty(const Node& node) {
 
 }  // namespace
 
-Mender::Mender(Extents& extents, Space& space, const CheckResult& found)
+Mender::Mender(Extents& extents, Space& space, const CheckResult& found, uint64_t generation)
     : extents_(extents),
       space_(space),
       found_(found),
+      generation_(generation),
       children_(found.subjects.size()),
       looks_left_(std::max(kLeastLooks, space.end() / kBlock * kLooksPerBlock)) {
   for (size_t i = 0; i < found.subjects.size(); ++i)
@@ -104,12 +104,17 @@ Pointer Mender::lost_node(const Pointer& pointer, unsigned level, uint64_t clust
   return back;
 }
 
+/// The birth stays that of what was lost, so it does not say when this was encrypted.
+void Mender::note_rewrite(const Pointer& pointer) {
+  if (Cipher* const cipher = extents_.cipher()) cipher->note_rewrite(pointer.offset, pointer.length, generation_);
+}
+
 Pointer Mender::without_tail(const Pointer& pointer, uint64_t cluster) {
   const uint64_t cluster_size = extents_.header().cluster_size;
   const ClusterPtr old = extents_.cluster(pointer);
   Bytes bytes((*old)->bytes().begin(), (*old)->bytes().end());
   std::fill(bytes.begin() + static_cast<ptrdiff_t>(subject().object.size - cluster * cluster_size), bytes.end(), std::byte{0});
-  const StoredCluster stored = extents_.codec().encode(bytes);
+  StoredCluster stored = extents_.codec().encode(bytes);
   if (stored.zero) return zero_pointer(pointer.birth, 0);
   Pointer next = pointer;
   next.codec = stored.codec;
@@ -117,23 +122,22 @@ Pointer Mender::without_tail(const Pointer& pointer, uint64_t cluster) {
   next.length = stored.length;
   next.tag = stored.tag;
   next.offset = space_.take(next.length);
-  extents_.file().write_at(next.offset, stored.bytes(bytes));
+  note_rewrite(next);
+  const MutableBytes packed = stored.bytes(MutableBytes(bytes));
+  extents_.file().write_at(next.offset, extents_.seal(next, packed, packed));
   return next;
 }
 
 Pointer Mender::write(const Node& node, unsigned level, uint64_t birth) {
   if (is_empty(node)) return {};
-  NodeRaw raw;
-  for (size_t i = 0; i < kFanout; ++i) raw.entries[i] = encode(node[i], extents_.header().unit);
   Pointer pointer;
   pointer.kind = Kind::node;
   pointer.level = static_cast<uint8_t>(level);
   pointer.birth = birth;
   pointer.length = kNodeSize;
-  pointer.tag = tag_of(bytes_of(raw));
   pointer.offset = space_.take_node(kNodeSize);
-  extents_.file().write_at(pointer.offset, bytes_of(raw));
-  extents_.remember(pointer, std::make_shared<Node>(node));
+  note_rewrite(pointer);
+  extents_.write_node(pointer, std::make_shared<Node>(node));
   return pointer;
 }
 

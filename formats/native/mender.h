@@ -23,7 +23,8 @@ namespace varve::native {
 /// lost node there was in it. So the entries are taken back from there.
 class Mender {
  public:
-  Mender(Extents& extents, Space& space, const CheckResult& found);
+  /// `generation`: that is being built.
+  Mender(Extents& extents, Space& space, const CheckResult& found, uint64_t generation);
 
   /// The objects of all subjects, in their order; the first, the catalog, as it was. Throws limit if that would take for ever.
   std::vector<Object> run();
@@ -59,6 +60,7 @@ class Mender {
   Pointer replaced(Fault fault, const Pointer& pointer, unsigned level, uint64_t cluster, const Above& above, Place place);
   Pointer without_tail(const Pointer& pointer, uint64_t cluster);
   Pointer write(const Node& node, unsigned level, uint64_t birth);
+  void note_rewrite(const Pointer& pointer);
 
   Pointer lost_node(const Pointer& pointer, unsigned level, uint64_t cluster, const Above& above, Place place);
   void spend(uint64_t looks);
@@ -69,6 +71,7 @@ class Mender {
   Extents& extents_;
   Space& space_;
   const CheckResult& found_;
+  const uint64_t generation_;
   std::vector<std::vector<size_t>> children_;
   std::vector<Object> mended_;
   size_t number_ = 0;                           ///< of the subject that is at work

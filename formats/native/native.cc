@@ -1,6 +1,7 @@
 #include "native/native.h"
 
 #include "native/create.h"
+#include "native/locked.h"
 
 namespace varve {
 namespace native {
@@ -10,6 +11,9 @@ void warn_of_copies(OpenContext& context, const ImageParts& parts) {
   for (size_t i = 0; i < 2; ++i) {
     if (!parts.headers.faults[i].empty())
       context.warn("copy " + std::to_string(i + 1) + " of the header does not count: " + parts.headers.faults[i] +
+                   "; the next writer mends it");
+    if (!parts.key_area.faults[i].empty())
+      context.warn("copy " + std::to_string(i + 1) + " of the key area does not count: " + parts.key_area.faults[i] +
                    "; the next writer mends it");
   }
   if (!parts.superblocks.fault.empty())
@@ -21,7 +25,9 @@ std::unique_ptr<FormatImage> open_image(OpenContext& context) {
   ImageParts parts;
   parts.file = context.file();
   parts.headers = read_headers(*parts.file);
-  parts.superblocks = read_superblocks(*parts.file, parts.headers.header);
+  if (!open_cipher(context, parts)) return open_locked(std::move(parts));
+  parts.superblocks = read_superblocks(*parts.file, parts.headers.header, parts.cipher.get());
+  finish_cipher(context, parts);
   if (parts.superblocks.current.head.size > context.limits().virtual_size)
     throw Error(Errc::limit, "a disk of " + std::to_string(parts.superblocks.current.head.size) + " bytes is larger than allowed");
   parts.writable = context.writable();
@@ -39,7 +45,7 @@ class NativeDriver final : public FormatDriver {
     static const FormatInfo kInfo = [] {
       FormatInfo info;
       info.name = "varve";
-      info.description = "this project's own: checksums for life, compression, a journal";
+      info.description = "this project's own: checksums for life, compression, encryption, a journal";
       info.extensions = {"varve"};
       info.can = {.create = true,
                   .write = true,
@@ -49,7 +55,9 @@ class NativeDriver final : public FormatDriver {
                   .resize = true,
                   .check = true,
                   .repair = true,
-                  .snapshots = true};
+                  .snapshots = true,
+                  .generations = true,
+                  .encryption = true};
       info.create_options = create_option_specs();
       return info;
     }();

@@ -19,11 +19,13 @@
 #include "exec/background_task.h"
 #include "image/attachments.h"
 #include "image/driver.h"
+#include "image/keys.h"
 #include "image/snapshots.h"
 #include "native/catalog.h"
 #include "native/dirty_blocks.h"
 #include "native/extents.h"
 #include "native/journal.h"
+#include "native/key_area.h"
 #include "native/space.h"
 #include "native/superblock.h"
 #include "native/tree.h"
@@ -37,6 +39,9 @@ struct ImageParts {
   std::shared_ptr<Storage> file;
   Headers headers;
   Superblocks superblocks;
+  std::shared_ptr<Cipher> cipher = {};  ///< of an encrypted image
+  KeyArea key_area = {};                ///< of an encrypted image
+  Unlocked opened = {};                 ///< its slot; the keys are the cipher's
   bool writable = false;
   bool created = false;          ///< unpublished: nobody reads the file before close()
   SnapshotChoice snapshot = {};  ///< what is shown instead of the head
@@ -73,6 +78,7 @@ class NativeImage final : public FormatImage {
   BulkWriter* bulk_writer() override;
   Snapshots* snapshots() override;
   Attachments* attachments() override;
+  Keys* keys() override;
 
   /// Of a new image: it lies over this parent.
   void set_parent_reference(const ParentReference& reference);
@@ -90,9 +96,12 @@ class NativeImage final : public FormatImage {
  private:
   friend class NativeAttachments;
   friend class NativeBulkWriter;
+  friend class NativeKeys;
+  friend class Rotation;
   friend class NativeSnapshots;
 
   uint64_t cluster_size() const { return parts_.headers.header.cluster_size; }
+  Cipher* cipher() const { return parts_.cipher.get(); }
   uint64_t building() const { return durable_.generation + 1 + skipped_; }
 
   // native_read.cc
@@ -113,6 +122,7 @@ class NativeImage final : public FormatImage {
 
   // native_write.cc
   void begin_session();
+  void begin_cipher_session();
   void bound_dirty();
   bool make_room();
   bool assemble(uint64_t start, MutableBytes cluster);
@@ -122,7 +132,8 @@ class NativeImage final : public FormatImage {
   void replay_change(const JournalChange& change);
   void clear(uint64_t first, uint64_t count);
   void set_pointer(uint64_t cluster, const StoredCluster& stored, uint64_t offset);
-  Pointer pointer_to(const StoredCluster& stored, uint64_t offset) const;
+  Pointer pointer_to(const StoredCluster& stored, uint64_t offset) const { return pointer_to(stored, offset, building()); }
+  Pointer pointer_to(const StoredCluster& stored, uint64_t offset, uint64_t birth) const;
   void give_up(const Pointer& pointer);
 
   // repair.cc
@@ -135,13 +146,23 @@ class NativeImage final : public FormatImage {
 
   // commit.cc
   void require_sound() const;
+  /// After a failed flush a second one can succeed though the data are gone.
   template <typename Call>
-  void last_if_it_fails(Call call);
+  void last_if_it_fails(Call call) {
+    try {
+      call();
+    } catch (...) {
+      broken_ = true;
+      throw;
+    }
+  }
   bool try_journal();
   void commit();
   void write_generation();
   Tree::Sink node_sink();
   Object store_catalog();
+  Pointer store_sessions(const Pointer& old);
+  void write_front();
   void give_up_object(const Object& object);
   void allocate_journal(Superblock& next);
   void write_superblock(Superblock next);
@@ -160,6 +181,7 @@ class NativeImage final : public FormatImage {
   std::unique_ptr<BulkWriter> bulk_;
   std::unique_ptr<Snapshots> snapshots_;
   std::unique_ptr<Attachments> attachments_;
+  std::unique_ptr<Keys> keys_;
 
   std::atomic<unsigned> flushes_waiting_{0};  ///< for change_mutex_, to which writing behind gives way
   mutable std::mutex change_mutex_;           ///< held by whoever changes the tree; covers what follows
@@ -170,6 +192,7 @@ class NativeImage final : public FormatImage {
   uint64_t last_snapshot_id_ = 0;
   Catalog catalog_at_open_;  ///< what find_free_space() goes over
   bool catalog_changed_ = false;
+  bool sessions_changed_ = false;        ///< so the next commit stores the table of them
   bool head_changed_ = false;            ///< in a way that the journal does not hold
   uint64_t skipped_ = 0;                 ///< generations that failed commits have used up
   bool began_ = false;                   ///< this program has made a commit

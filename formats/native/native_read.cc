@@ -3,6 +3,8 @@
 #include <string>
 
 #include "base/checked_math.h"
+#include "base/hex.h"
+#include "native/locked.h"
 #include "native/native_image.h"
 #include "varve/error.h"
 
@@ -16,7 +18,7 @@ constexpr size_t kBatchBuffers = 8;  // as many are kept, of 2 MiB at most
 NativeImage::NativeImage(ImageParts parts)
     : parts_(std::move(parts)),
       file_(parts_.file),
-      extents_(file_, parts_.headers.header, parts_.limits.metadata_bytes / 4, parts_.limits.cluster_cache),
+      extents_(file_, parts_.headers.header, parts_.cipher, parts_.limits.metadata_bytes / 4, parts_.limits.cluster_cache),
       dirty_(parts_.headers.header.cluster_size),
       batch_buffers_([] { return std::make_unique<AlignedBuffer>(); }, kBatchBuffers),
       space_(parts_.superblocks.current.end, parts_.headers.header.unit),
@@ -28,6 +30,7 @@ NativeImage::NativeImage(ImageParts parts)
         look_for_free_space([this] { return !closing_; });
         return false;
       }) {
+  if (parts_.created) begin_cipher_session();
   if (parts_.created) return;
   head_parent_ = durable_.head_parent;
   last_snapshot_id_ = durable_.last_snapshot_id;
@@ -87,6 +90,7 @@ uint64_t NativeImage::size() const { return size_.load(std::memory_order_acquire
 
 void NativeImage::read_at(uint64_t offset, MutableBytes out) {
   require_whole();
+  if (cipher() != nullptr) cipher()->require_own_process();
   const InFlight::Request request(in_flight_);
   while (!out.empty()) {
     const size_t length = std::min<uint64_t>(out.size(), cluster_size() - offset % cluster_size());
@@ -124,7 +128,7 @@ void NativeImage::narrow(Extent& run, const Pointer& pointer, uint64_t within) c
   const uint64_t begin = pointer.skip * granule_of(cluster_size());
   const uint64_t end = begin + pointer.length;
   if (within >= begin && within < end) {
-    run.host_offset = pointer.offset + (within - begin);
+    if (parts_.cipher == nullptr) run.host_offset = pointer.offset + (within - begin);
     run.length = std::min(run.length, end - within);
     return;
   }
@@ -173,15 +177,12 @@ ImageInfo NativeImage::info() const {
   info.files = {file_->name()};
   info.allocated_bytes = file_->allocated_bytes();
   info.cluster_size = static_cast<uint32_t>(header.cluster_size);
+  info.encrypted = header.encrypted;
   if (const ParentReference* reference = catalog_.parent(head_.parent()))
     info.parent = {reference->path, reference->format, reference->identity};
   auto& details = info.details;
-  const char* const names[] = {"none", "zlib", "zstd"};
-  details.emplace_back("image_uuid", format_uuid(header.image_uuid));
-  details.emplace_back("generation", durable_.generation);
-  details.emplace_back("compression", std::string(names[static_cast<size_t>(header.codec)]));
-  details.emplace_back("unit", header.unit);
-  details.emplace_back("journal_size", header.journal_bytes);
+  describe(header, durable_.generation, details);
+  if (header.encrypted) details.emplace_back("root_tag", to_hex(std::as_bytes(std::span(durable_.tag))));
   details.emplace_back("clean", durable_.clean);
   details.emplace_back("snapshots", uint64_t{catalog_.snapshots.size()});
   return info;

@@ -44,6 +44,7 @@ void NativeImage::write_at(uint64_t offset, ConstBytes data) {
 }
 
 void NativeImage::begin_session() {
+  if (cipher() != nullptr) cipher()->require_own_process();
   if (touched_) return;
   require_whole();
   const std::lock_guard lock(change_mutex_);
@@ -53,7 +54,15 @@ void NativeImage::begin_session() {
         .hint("use a newer version");
   if (durable_.generation >= kLastWritable)
     throw Error(Errc::limit, "the image's generation has no successor").hint("convert the image into a new one");
+  if (!touched_ && !parts_.created) begin_cipher_session();
   touched_ = true;
+}
+
+/// What is written from now on is encrypted under a salt that no other program, and no other copy of the file, has.
+void NativeImage::begin_cipher_session() {
+  if (cipher() == nullptr) return;
+  cipher()->begin_session(building(), *parts_.random);
+  sessions_changed_ = true;
 }
 
 /// From half full on a thread of our own makes room, so that a writer waits only if it is faster than that.
@@ -86,12 +95,12 @@ void NativeImage::bound_nodes() {
 
 // ---- into the tree -----------------------------------------------------------------------------------
 
-Pointer NativeImage::pointer_to(const StoredCluster& stored, uint64_t offset) const {
-  if (stored.zero) return zero_pointer(building(), 0);
+Pointer NativeImage::pointer_to(const StoredCluster& stored, uint64_t offset, uint64_t birth) const {
+  if (stored.zero) return zero_pointer(birth, 0);
   Pointer pointer;
   pointer.kind = Kind::data;
   pointer.codec = stored.codec;
-  pointer.birth = building();
+  pointer.birth = birth;
   pointer.offset = offset;
   pointer.length = stored.length;
   if (pointer.codec == CodecId::none) pointer.skip = static_cast<uint8_t>(stored.begin / granule_of(cluster_size()));
@@ -102,7 +111,8 @@ Pointer NativeImage::pointer_to(const StoredCluster& stored, uint64_t offset) co
 /// R7: what a snapshot may hold is not the head's to give up.
 void NativeImage::give_up(const Pointer& pointer) {
   if (pointer.birth <= catalog_.generation_of(head_parent_)) return;
-  const bool mine = pointer.birth == building();
+  // Encrypted, nothing may go to the same place in one generation.
+  const bool mine = pointer.birth == building() && cipher() == nullptr;
   if (!(mine ? space_.take_back(pointer.offset, pointer.length) : space_.free(pointer.offset, pointer.length)))
     throw Error(Errc::corrupt, "two pointers lead to one place").in(file_->name()).at(pointer.offset);
 }
@@ -154,9 +164,10 @@ void NativeImage::write_back(const std::vector<DirtyBlocks::Ticket>& tickets) {
   steps.finish = [&](Item& item) {
     RunWriter run(*file_);
     for (size_t i = 0; i < item.stored.size(); ++i) {
-      const Pointer& pointer = pointers[item.first + i];
-      const ConstBytes cluster = (*item.buffer)->bytes().subspan(i * cluster_size(), cluster_size());
-      if (pointer.kind == Kind::data) run.add(pointer.offset, item.stored[i].bytes(cluster));
+      Pointer& pointer = pointers[item.first + i];
+      if (pointer.kind != Kind::data) continue;
+      const MutableBytes bytes = item.stored[i].bytes((*item.buffer)->bytes().subspan(i * cluster_size(), cluster_size()));
+      run.add(pointer.offset, extents_.seal(pointer, bytes, bytes));
     }
     run.finish();
   };
@@ -236,7 +247,7 @@ void NativeImage::resize(uint64_t size) {
 void NativeImage::replay() {
   if (durable_.clean) return;
   const uint64_t most = std::max(parts_.limits.metadata_bytes, durable_.journal_length / 2);
-  broken_tail_ = replay_journal(*file_, durable_, [&](const JournalChange& change) {
+  broken_tail_ = replay_journal(*file_, durable_, cipher(), [&](const JournalChange& change) {
     replay_change(change);
     // A record of many small changes far from each other could take a hundred times its size.
     if (dirty_.bytes() > most || head_.nodes_in_memory() > kMaxNodes)

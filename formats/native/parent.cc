@@ -41,6 +41,8 @@ std::string NativeImage::identity() const {
   const std::lock_guard lock(change_mutex_);
   if (parts_.snapshot.is_any()) {
     const Snapshot* shown = shown_snapshot();
+    // A key rotation encrypts a snapshot anew, and it stays the same snapshot.
+    if (parts_.cipher != nullptr) return std::string(kPinned) + format_uuid(shown->uuid);
     return std::string(kPinned) + format_uuid(shown->uuid) + " root " + to_hex(std::as_bytes(std::span(shown->object.root.tag)));
   }
   return any_state() + " generation " + std::to_string(durable_.generation);

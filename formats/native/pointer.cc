@@ -27,8 +27,7 @@ void check_extent(const Pointer& p, const PointerRules& rules) {
     if (p.codec != CodecId::none || p.length != kNodeSize || p.offset % kBlock != 0) bad("to a node does not lead to a whole one");
     return;
   }
-  const uint64_t granule = granule_of(rules.cluster_size);
-  const bool part = p.length % granule == 0 && range_fits(p.skip * granule, p.length, rules.cluster_size);
+  const bool part = p.length % rules.granule == 0 && range_fits(p.skip * rules.granule, p.length, rules.cluster_size);
   const bool fits = p.codec == CodecId::none ? part : p.length < rules.cluster_size;
   if (p.length == 0 || !fits) bad("to a cluster has a length that no cluster has");
 }

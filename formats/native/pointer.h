@@ -39,6 +39,7 @@ struct PointerRules {
   uint64_t cluster_size = 0;
   uint64_t unit = 0;
   uint64_t end = 0;  ///< of used space, bytes
+  uint64_t granule = granule_of(cluster_size);
 };
 
 /// Throws corrupt unless the pointer may stand at this level under this birth.

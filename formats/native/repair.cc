@@ -145,7 +145,7 @@ void NativeImage::lose_catalog() {
 }
 
 void NativeImage::mend_objects(const CheckResult& found, Mended& mended) {
-  Mender mender(extents_, space_, found);
+  Mender mender(extents_, space_, found, building());
   std::vector<Object> objects = mender.run();
   auto next = objects.begin() + 1;
   for (Snapshot& snapshot : catalog_.snapshots) snapshot.object = *next++;

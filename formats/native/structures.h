@@ -15,6 +15,7 @@ namespace varve::native {
 inline constexpr uint64_t kBlock = 4096;
 inline constexpr std::array<uint64_t, 2> kRegions = {0, 65536};
 inline constexpr uint64_t kSuperblockInRegion = 4096;
+inline constexpr uint64_t kKeyAreaInRegion = 8192;
 /// Everything but headers, superblocks and key areas lies behind this.
 inline constexpr uint64_t kFirstExtent = 131072;
 
@@ -38,6 +39,7 @@ using UuidBytes = std::array<uint8_t, 16>;
 
 inline constexpr std::array<uint8_t, 8> kHeaderMagic = {0x89, 'V', 'R', 'V', '\r', '\n', 0x1a, '\n'};
 inline constexpr uint32_t kVersion = 1;
+inline constexpr uint64_t kEncrypted = 1;  // an incompatible feature
 
 struct HeaderRaw {
   std::array<uint8_t, 8> magic;
@@ -95,22 +97,23 @@ struct SuperblockRaw {
   std::array<uint8_t, 8> magic;
   UuidBytes image_uuid;
   le64 generation;
-  std::array<uint8_t, 12> reserved;
+  std::array<uint8_t, 12> nonce;
   le32 flags;
-  std::array<uint8_t, 32> reserved2;
+  std::array<uint8_t, 32> salt;
   ObjectRaw head;
   ObjectRaw catalog;
-  std::array<uint8_t, 32> reserved3;
+  PointerRaw sessions;
   le64 journal_offset;
   le64 journal_length;
   TagBytes chain;
   le64 end;
   le64 head_parent;
   le64 last_snapshot_id;
-  std::array<uint8_t, 3784> reserved4;
+  std::array<uint8_t, 3784> reserved;
   TagBytes tag;  // of all before it
 };
 static_assert(sizeof(SuperblockRaw) == kBlock);
+static_assert(offsetof(SuperblockRaw, nonce) == 32 && offsetof(SuperblockRaw, salt) == 48 && offsetof(SuperblockRaw, sessions) == 208);
 static_assert(offsetof(SuperblockRaw, head) == 80 && offsetof(SuperblockRaw, journal_offset) == 240 &&
               offsetof(SuperblockRaw, tag) == 4080);
 
@@ -203,6 +206,84 @@ static_assert(sizeof(JournalChangeRaw) == 24);
 inline constexpr uint32_t kChangeWrite = 1;
 inline constexpr uint32_t kChangeZero = 2;
 inline constexpr uint32_t kChangeDiscard = 3;
+
+// ---- section 13 ------------------------------------------------------------------------------------
+
+using SaltBytes = std::array<uint8_t, 32>;
+
+inline constexpr std::array<uint8_t, 8> kKeyAreaMagic = {0x89, 'V', 'K', 'A', '\r', '\n', 0x1a, '\n'};
+inline constexpr uint32_t kKeyAreaVersion = 1;
+inline constexpr uint32_t kSuiteAes256Gcm = 1;
+inline constexpr size_t kKeySlots = 16;
+
+inline constexpr uint32_t kSlotScrypt = 1;
+inline constexpr uint32_t kSlotPbkdf2 = 2;
+inline constexpr uint32_t kSlotRaw = 3;
+/// Of one master key, and of the next one while everything is encrypted anew.
+inline constexpr size_t kMasterKeys = 2;
+
+/// Each by itself, so that the older one can be taken away without the secret.
+struct WrappedKeyRaw {
+  le32 epoch;  // 0: there is none
+  std::array<uint8_t, 12> nonce;
+  std::array<uint8_t, 32> key;  // encrypted
+  TagBytes tag;
+};
+static_assert(sizeof(WrappedKeyRaw) == 64);
+
+struct KeySlotRaw {
+  le32 type;  // 0: the slot is empty, and all of it zero
+  le32 log2_n;
+  le32 r;
+  le32 p;
+  le64 iterations;
+  le64 reserved;
+  SaltBytes salt;
+  SaltBytes commitment;
+  std::array<WrappedKeyRaw, kMasterKeys> wrapped;  // epochs ascend
+  std::array<uint8_t, 2848> reserved2;
+};
+static_assert(sizeof(KeySlotRaw) == 3072 && offsetof(KeySlotRaw, salt) == 32 && offsetof(KeySlotRaw, wrapped) == 96);
+
+struct KeyAreaRaw {
+  std::array<uint8_t, 8> magic;
+  le32 version;
+  le32 suite;
+  le64 sequence;
+  le64 reserved;
+  std::array<uint8_t, 32> mac;  // of the header and of this with `mac` and `tag` zero
+  std::array<uint8_t, 4016> reserved2;
+  TagBytes tag;  // of all of this with `tag` zero
+  std::array<KeySlotRaw, kKeySlots> slots;
+  std::array<uint8_t, 4096> reserved3;
+};
+static_assert(sizeof(KeyAreaRaw) == kRegions[1] - kKeyAreaInRegion && offsetof(KeyAreaRaw, slots) == kBlock);
+
+inline constexpr std::array<uint8_t, 4> kSessionsMagic = {'V', 'S', 'E', 'S'};
+inline constexpr uint64_t kMaxSessionTable = uint64_t{16} << 20;
+
+struct SessionTableRaw {
+  std::array<uint8_t, 4> magic;
+  le32 sessions;
+  le32 rewrites;
+  le32 reserved;
+};
+static_assert(sizeof(SessionTableRaw) == 16);
+
+struct SessionRaw {
+  le64 first;
+  le32 epoch;
+  le32 reserved;
+  SaltBytes salt;
+};
+static_assert(sizeof(SessionRaw) == 48);
+
+struct RewriteRaw {
+  le64 begin;
+  le64 end;
+  le64 generation;
+};
+static_assert(sizeof(RewriteRaw) == 24);
 
 }  // namespace varve::native
 

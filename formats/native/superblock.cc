@@ -13,7 +13,7 @@
 namespace varve::native {
 namespace {
 
-bool tag_right(const SuperblockRaw& raw) { return tag_of(ConstBytes(bytes_of(raw)).first(offsetof(SuperblockRaw, tag))) == raw.tag; }
+TagBytes plain_tag(const SuperblockRaw& raw) { return tag_of(ConstBytes(bytes_of(raw)).first(offsetof(SuperblockRaw, tag))); }
 
 template <size_t count>
 bool all_zero(const std::array<uint8_t, count>& bytes) {
@@ -22,23 +22,26 @@ bool all_zero(const std::array<uint8_t, count>& bytes) {
 
 /// What stands in a slot.
 struct Slot {
-  std::optional<SuperblockRaw> raw;
+  std::optional<SuperblockRaw> raw;  ///< decrypted
+  Session session = {};
   std::string fault;  ///< why it does not count; empty also if nothing stands there
 };
 
-Slot read_slot(Storage& file, size_t parity, const Header& header) {
+Slot read_slot(Storage& file, size_t parity, const Header& header, const Cipher* cipher) {
   const uint64_t offset = superblock_offset(parity);
-  if (!range_fits(offset, kBlock, file.size())) return {std::nullopt, "the file ends before it"};
+  const auto none = [](const char* why) { return Slot{std::nullopt, {}, why}; };
+  if (!range_fits(offset, kBlock, file.size())) return none("the file ends before it");
   std::vector<std::byte> bytes(kBlock);
   file.read_at(offset, bytes);  // if that fails it may be whole, and newer than the other
   if (is_zero(bytes)) return {};
-  const auto raw = load<SuperblockRaw>(bytes);
-  if (raw.magic != kSuperblockMagic) return {std::nullopt, "it has no magic"};
-  if (!tag_right(raw)) return {std::nullopt, "its tag is wrong"};
-  if (raw.image_uuid != header.image_uuid.bytes) return {std::nullopt, "it is another image's"};
+  auto raw = load<SuperblockRaw>(bytes);
+  if (raw.magic != kSuperblockMagic) return none("it has no magic");
+  std::optional<Session> session = Session();
+  if (cipher == nullptr ? plain_tag(raw) != raw.tag : !(session = cipher->open(raw))) return none("its tag is wrong");
+  if (raw.image_uuid != header.image_uuid.bytes) return none("it is another image's");
   if (raw.generation == 0 || raw.generation > kMaxGeneration || raw.generation % 2 != parity)
-    return {std::nullopt, "its generation does not belong there"};
-  return {raw, ""};
+    return none("its generation does not belong there");
+  return {raw, *session, ""};
 }
 
 /// `newest`: there was none behind it. After a clean close the other one may name a larger file: then all that it needs is in this one.
@@ -58,11 +61,23 @@ void check_places(Superblock& s, uint64_t file_size, bool newest) {
   if (!placed) bad("has a journal where none can be");
 }
 
-Superblock parse(const SuperblockRaw& raw, const Header& header, uint64_t file_size, bool newest) {
-  if ((raw.flags & ~kClean) != 0 || !all_zero(raw.reserved) || !all_zero(raw.reserved2) || !all_zero(raw.reserved3) ||
-      !all_zero(raw.reserved4))
+/// One extent of whole blocks that is no cluster.
+Pointer parse_sessions(const PointerRaw& raw, const Superblock& s, const Header& header) {
+  const PointerRules rules{kMaxSessionTable, header.unit, s.end, kBlock};
+  const Pointer p = parse_pointer(raw, rules, 0, s.generation);
+  if (p.kind != Kind::data || p.codec != CodecId::none || p.skip != 0 || p.offset % kBlock != 0)
+    throw Error(Errc::corrupt, "the superblock has no table of sessions");
+  return p;
+}
+
+Superblock parse(const Slot& slot, const Header& header, uint64_t file_size, bool newest) {
+  const SuperblockRaw& raw = *slot.raw;
+  const bool plain_is_zero = all_zero(raw.nonce) && all_zero(raw.salt) && is_zero(bytes_of(raw.sessions));
+  if ((raw.flags & ~kClean) != 0 || !all_zero(raw.reserved) || (!header.encrypted && !plain_is_zero))
     throw Error(Errc::corrupt, "the superblock has reserved bytes set");
   Superblock s;
+  s.session = slot.session;
+  s.tag = raw.tag;
   s.generation = raw.generation;
   s.clean = (raw.flags & kClean) != 0;
   s.journal_offset = raw.journal_offset;
@@ -73,6 +88,7 @@ Superblock parse(const SuperblockRaw& raw, const Header& header, uint64_t file_s
   s.last_snapshot_id = raw.last_snapshot_id;
   check_places(s, file_size, newest);
   const PointerRules rules = s.rules(header);
+  if (header.encrypted) s.sessions = parse_sessions(raw.sessions, s, header);
   s.head = parse_object(raw.head, rules, s.generation);
   s.catalog = parse_object(raw.catalog, rules, s.generation);
   if (s.catalog.size > kMaxCatalog)
@@ -83,8 +99,8 @@ Superblock parse(const SuperblockRaw& raw, const Header& header, uint64_t file_s
 
 }  // namespace
 
-Superblocks read_superblocks(Storage& file, const Header& header) {
-  std::array<Slot, 2> slots = {read_slot(file, 0, header), read_slot(file, 1, header)};
+Superblocks read_superblocks(Storage& file, const Header& header, const Cipher* cipher) {
+  std::array<Slot, 2> slots = {read_slot(file, 0, header, cipher), read_slot(file, 1, header, cipher)};
   if (!slots[0].raw && !slots[1].raw) {
     throw Error(Errc::corrupt, "no superblock is whole: of the even one, " + (slots[0].fault.empty() ? "it is not there" : slots[0].fault) +
                                    "; of the odd one, " + (slots[1].fault.empty() ? "it is not there" : slots[1].fault))
@@ -95,10 +111,10 @@ Superblocks read_superblocks(Storage& file, const Header& header) {
   result.fault = slots[1 - newer].fault;
   // Whoever makes an image writes both; what reads as zeros then has been lost.
   if (!slots[1 - newer].raw && result.fault.empty() && slots[newer].raw->generation > 1) result.fault = "there are zeros in its place";
-  result.current = parse(*slots[newer].raw, header, file.size(), result.fault.empty());
+  result.current = parse(slots[newer], header, file.size(), result.fault.empty());
   if (!slots[1 - newer].raw) return result;
   try {
-    result.older = parse(*slots[1 - newer].raw, header, file.size(), false);
+    result.older = parse(slots[1 - newer], header, file.size(), false);
   } catch (const Error& error) {
     result.fault = error.message();
   }
@@ -119,8 +135,15 @@ SuperblockRaw encode(const Superblock& s, const Header& header) {
   raw.end = s.end;
   raw.head_parent = s.head_parent;
   raw.last_snapshot_id = s.last_snapshot_id;
-  raw.tag = tag_of(ConstBytes(bytes_of(raw)).first(offsetof(SuperblockRaw, tag)));
+  raw.sessions = encode(s.sessions, header.unit);
   return raw;
+}
+
+void seal(SuperblockRaw& raw, const Cipher* cipher, RandomSource& random) {
+  if (cipher != nullptr)
+    cipher->seal(raw, random);
+  else
+    raw.tag = plain_tag(raw);
 }
 
 }  // namespace varve::native

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "native/cipher.h"
 #include "native/header.h"
 #include "native/object.h"
 #include "varve/storage.h"
@@ -23,6 +24,10 @@ struct Superblock {
   uint64_t end = kFirstExtent;  ///< of used space, bytes
   uint64_t head_parent = 0;     ///< id of a snapshot; 0: none
   uint64_t last_snapshot_id = 0;
+  // Of an encrypted image.
+  Session session;   ///< that it was written in
+  Pointer sessions;  ///< to the table of all
+  TagBytes tag{};    ///< of the superblock, and so of the whole state
 
   PointerRules rules(const Header& header) const { return {header.cluster_size, header.unit, end}; }
 };
@@ -38,9 +43,12 @@ struct Superblocks {
 };
 
 /// Throws corrupt if none counts, if it contradicts itself, or if the file ends before its end of used space; what the host says if one
-/// can't be read.
-Superblocks read_superblocks(Storage& file, const Header& header);
+/// can't be read. `cipher`: of an encrypted image.
+Superblocks read_superblocks(Storage& file, const Header& header, const Cipher* cipher);
+/// Without a tag, and not encrypted.
 SuperblockRaw encode(const Superblock& superblock, const Header& header);
+/// The last step before it is written. `cipher`: of an encrypted image.
+void seal(SuperblockRaw& raw, const Cipher* cipher, RandomSource& random);
 
 }  // namespace varve::native
 

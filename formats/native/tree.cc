@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/checked_math.h"
-#include "native/tag.h"
 #include "varve/error.h"
 
 namespace varve::native {
@@ -188,7 +187,6 @@ void Tree::lower(unsigned height, const GiveUp& give_up) {
 
 Pointer Tree::store_slot(Slot& slot, unsigned level, uint64_t birth, const Sink& sink) {
   if (slot.node == nullptr) return slot.pointer;
-  const uint64_t unit = extents_->header().unit;
   auto stored = std::make_shared<Node>();
   bool any = false;
   for (size_t i = 0; i < kFanout; ++i) {
@@ -199,17 +197,13 @@ Pointer Tree::store_slot(Slot& slot, unsigned level, uint64_t birth, const Sink&
     forget_node(slot);
     return slot.pointer = {};
   }
-  NodeRaw raw;
-  for (size_t i = 0; i < kFanout; ++i) raw.entries[i] = encode((*stored)[i], unit);
   Pointer pointer;
   pointer.kind = Kind::node;
   pointer.level = static_cast<uint8_t>(level);
   pointer.birth = birth;
   pointer.length = kNodeSize;
-  pointer.tag = tag_of(bytes_of(raw));
-  pointer.offset = sink.take();
-  sink.write(pointer.offset, bytes_of(raw));
-  extents_->remember(pointer, std::move(stored));
+  pointer.offset = sink();
+  extents_->write_node(pointer, std::move(stored));
   // Only now: what could not be written stays in memory.
   forget_node(slot);
   return slot.pointer = pointer;

@@ -67,11 +67,8 @@ class Tree {
   /// What is added is absent. What is cut off is given up; entries behind the end are absent afterwards.
   void resize(uint64_t size, const GiveUp& give_up);
 
-  /// Where store() puts a node: a place for it, and the writing.
-  struct Sink {
-    std::function<uint64_t()> take;
-    std::function<void(uint64_t offset, ConstBytes node)> write;
-  };
+  /// Where store() puts a node.
+  using Sink = std::function<uint64_t()>;
   /// Everything in memory becomes extents of this birth. Returns the object as it stands then; after an error some of it is still in
   /// memory, and nothing is lost.
   Object store(uint64_t birth, const Sink& sink);

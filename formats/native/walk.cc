@@ -82,6 +82,7 @@ UnitSet used_space(Extents& extents, const Superblock& superblock, const Catalog
     if (pointer.kind == Kind::node) at_node();
   };
   used.insert(superblock.journal_offset, superblock.journal_length);
+  used.insert(superblock.sessions.offset, superblock.sessions.length);
   walk(extents, superblock.catalog, 0, superblock.end, take);
   std::unordered_map<uint64_t, const Snapshot*> by_id;  // there may be a hundred thousand
   for (const Snapshot& snapshot : catalog.snapshots) by_id[snapshot.id] = &snapshot;
