@@ -55,11 +55,12 @@ struct GcmKey::Context {
   EVP_CIPHER_CTX* evp;
 };
 
-GcmKey::GcmKey(ConstBytes key) : keyed_(std::make_unique<Context>()), contexts_([this] {
-    auto copy = std::make_unique<Context>();
-    require(EVP_CIPHER_CTX_copy(copy->evp, keyed_->evp) == 1);
-    return copy;
-  }) {
+GcmKey::GcmKey(ConstBytes key)
+    : keyed_(std::make_unique<Context>()), contexts_([this] {
+        auto copy = std::make_unique<Context>();
+        require(EVP_CIPHER_CTX_copy(copy->evp, keyed_->evp) == 1);
+        return copy;
+      }) {
   require(key.size() == kGcmKeySize);
   require(EVP_CipherInit_ex2(keyed_->evp, cipher(), raw(key), nullptr, 1, nullptr) == 1);
 }

@@ -2,13 +2,16 @@
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/kdf.h>
 #include <openssl/params.h>
 
+#include <limits>
 #include <memory>
 #include <new>
+#include <string>
 
 #include "varve/error.h"
 
@@ -25,8 +28,17 @@ OSSL_PARAM octets(const char* name, ConstBytes bytes) {
   return OSSL_PARAM_construct_octet_string(name, const_cast<std::byte*>(bytes.data()), bytes.size());
 }
 
+/// The thread's queue of OpenSSL errors is the program's: what is added while this lives is taken out again.
+struct SameErrors {
+  SameErrors() { ERR_set_mark(); }
+  ~SameErrors() { ERR_pop_to_mark(); }
+  SameErrors(const SameErrors&) = delete;
+  SameErrors& operator=(const SameErrors&) = delete;
+};
+
 /// `name` of a KDF, run once.
 Secret derive(const char* name, const OSSL_PARAM* params, size_t size) {
+  const SameErrors same_errors;
   const std::unique_ptr<EVP_KDF, decltype(&EVP_KDF_free)> kdf(EVP_KDF_fetch(nullptr, name, nullptr), EVP_KDF_free);
   if (kdf == nullptr) failed(name);
   const std::unique_ptr<EVP_KDF_CTX, decltype(&EVP_KDF_CTX_free)> context(EVP_KDF_CTX_new(kdf.get()), EVP_KDF_CTX_free);
@@ -79,10 +91,11 @@ Secret pbkdf2_sha256(ConstBytes passphrase, ConstBytes salt, uint64_t iterations
 }
 
 std::array<uint8_t, 32> hmac_sha256(ConstBytes key, ConstBytes message) {
+  const SameErrors same_errors;
   std::array<uint8_t, 32> tag{};
-  unsigned size = 0;
-  if (HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), raw(message), message.size(), tag.data(), &size) == nullptr)
-    failed("HMAC");
+  if (key.size() > static_cast<size_t>(std::numeric_limits<int>::max())) failed("HMAC");
+  const int key_size = static_cast<int>(key.size());
+  if (HMAC(EVP_sha256(), not_null(key).data(), key_size, raw(message), message.size(), tag.data(), nullptr) == nullptr) failed("HMAC");
   return tag;
 }
 

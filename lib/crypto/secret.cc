@@ -33,9 +33,10 @@ Secret::Secret(Secret&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)), mapped_(std::exchange(other.mapped_, 0)) {}
 
 Secret& Secret::operator=(Secret&& other) noexcept {
-  std::swap(data_, other.data_);
-  std::swap(size_, other.size_);
-  std::swap(mapped_, other.mapped_);
+  Secret given_up(std::move(other));
+  std::swap(data_, given_up.data_);
+  std::swap(size_, given_up.size_);
+  std::swap(mapped_, given_up.mapped_);
   return *this;
 }
 
