@@ -140,7 +140,7 @@ void NativeImage::write_superblock(Superblock next) {
   if (!began_) write_front();
   if (cipher() != nullptr) next.session = cipher()->session();
   SuperblockRaw raw = encode(next, parts_.headers.header);
-  seal(raw, cipher(), *parts_.random);
+  if (cipher() != nullptr) cipher()->seal(raw, *parts_.random);
   next.tag = raw.tag;
   last_if_it_fails([&] {
     file_->flush();

@@ -8,8 +8,8 @@
 
 namespace varve::native {
 
-Extents::Extents(std::shared_ptr<Storage> file, const Header& header, std::shared_ptr<Cipher> cipher, uint64_t node_bytes,
-                 uint64_t cluster_bytes)
+Extents::Extents(std::shared_ptr<Storage> file, const Header& header, uint64_t node_bytes, uint64_t cluster_bytes,
+                 std::shared_ptr<Cipher> cipher)
     : file_(std::move(file)),
       header_(header),
       cipher_(std::move(cipher)),

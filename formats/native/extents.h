@@ -72,7 +72,8 @@ using ClusterPtr = std::shared_ptr<const ClusterBuffer>;
 class Extents {
  public:
   /// What nodes and decoded clusters that are kept may take, bytes. `cipher`: of an encrypted image.
-  Extents(std::shared_ptr<Storage> file, const Header& header, std::shared_ptr<Cipher> cipher, uint64_t node_bytes, uint64_t cluster_bytes);
+  Extents(std::shared_ptr<Storage> file, const Header& header, uint64_t node_bytes, uint64_t cluster_bytes,
+          std::shared_ptr<Cipher> cipher = nullptr);
 
   const Header& header() const { return header_; }
   Storage& file() { return *file_; }

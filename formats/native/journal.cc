@@ -156,8 +156,8 @@ std::optional<uint64_t> look_behind(const Journal& journal, uint64_t next, uint6
   return broken;
 }
 
-std::optional<uint64_t> replay_journal(Storage& file, const Superblock& s, const Cipher* cipher,
-                                       const std::function<void(const JournalChange&)>& apply) {
+std::optional<uint64_t> replay_journal(Storage& file, const Superblock& s, const std::function<void(const JournalChange&)>& apply,
+                                       const Cipher* cipher) {
   if (s.journal_length == 0) return std::nullopt;
   const Journal journal{file, s, half_offset(s) + s.journal_length / 2, cipher,
                         cipher != nullptr ? cipher->journal_key(s.generation, s.session) : nullptr};

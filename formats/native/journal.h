@@ -45,8 +45,8 @@ class JournalWriter {
 /// Calls `apply` with the changes of the generation of `superblock`, in order, each within a disk of its size. Throws corrupt if a record
 /// is damaged that was durable once, when all before it have been applied. Returns the place of a record that is not whole behind the last
 /// one, if there is one: a flush that was cut off.
-std::optional<uint64_t> replay_journal(Storage& file, const Superblock& superblock, const Cipher* cipher,
-                                       const std::function<void(const JournalChange&)>& apply);
+std::optional<uint64_t> replay_journal(Storage& file, const Superblock& superblock, const std::function<void(const JournalChange&)>& apply,
+                                       const Cipher* cipher = nullptr);
 
 }  // namespace varve::native
 

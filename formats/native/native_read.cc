@@ -18,7 +18,7 @@ constexpr size_t kBatchBuffers = 8;  // as many are kept, of 2 MiB at most
 NativeImage::NativeImage(ImageParts parts)
     : parts_(std::move(parts)),
       file_(parts_.file),
-      extents_(file_, parts_.headers.header, parts_.cipher, parts_.limits.metadata_bytes / 4, parts_.limits.cluster_cache),
+      extents_(file_, parts_.headers.header, parts_.limits.metadata_bytes / 4, parts_.limits.cluster_cache, parts_.cipher),
       dirty_(parts_.headers.header.cluster_size),
       batch_buffers_([] { return std::make_unique<AlignedBuffer>(); }, kBatchBuffers),
       space_(parts_.superblocks.current.end, parts_.headers.header.unit),

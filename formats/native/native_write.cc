@@ -247,12 +247,12 @@ void NativeImage::resize(uint64_t size) {
 void NativeImage::replay() {
   if (durable_.clean) return;
   const uint64_t most = std::max(parts_.limits.metadata_bytes, durable_.journal_length / 2);
-  broken_tail_ = replay_journal(*file_, durable_, cipher(), [&](const JournalChange& change) {
+  broken_tail_ = replay_journal(*file_, durable_, [&](const JournalChange& change) {
     replay_change(change);
     // A record of many small changes far from each other could take a hundred times its size.
     if (dirty_.bytes() > most || head_.nodes_in_memory() > kMaxNodes)
       throw Error(Errc::limit, "what the journal holds takes more memory than allowed");
-  });
+  }, cipher());
 }
 
 void NativeImage::replay_change(const JournalChange& change) {

@@ -136,14 +136,8 @@ SuperblockRaw encode(const Superblock& s, const Header& header) {
   raw.head_parent = s.head_parent;
   raw.last_snapshot_id = s.last_snapshot_id;
   raw.sessions = encode(s.sessions, header.unit);
+  if (!header.encrypted) raw.tag = plain_tag(raw);
   return raw;
-}
-
-void seal(SuperblockRaw& raw, const Cipher* cipher, RandomSource& random) {
-  if (cipher != nullptr)
-    cipher->seal(raw, random);
-  else
-    raw.tag = plain_tag(raw);
 }
 
 }  // namespace varve::native

@@ -44,11 +44,9 @@ struct Superblocks {
 
 /// Throws corrupt if none counts, if it contradicts itself, or if the file ends before its end of used space; what the host says if one
 /// can't be read. `cipher`: of an encrypted image.
-Superblocks read_superblocks(Storage& file, const Header& header, const Cipher* cipher);
-/// Without a tag, and not encrypted.
+Superblocks read_superblocks(Storage& file, const Header& header, const Cipher* cipher = nullptr);
+/// Of an encrypted image Cipher::seal() is still to come.
 SuperblockRaw encode(const Superblock& superblock, const Header& header);
-/// The last step before it is written. `cipher`: of an encrypted image.
-void seal(SuperblockRaw& raw, const Cipher* cipher, RandomSource& random);
 
 }  // namespace varve::native
 

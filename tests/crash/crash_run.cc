@@ -1,5 +1,7 @@
 #include "crash/crash_run.h"
 
+#include "support/secrets.h"
+
 #include <malloc.h>
 
 #include <algorithm>
@@ -97,6 +99,8 @@ OpenOptions CrashRun::options(FileSystem& files, Access access) const {
   OpenOptions how;
   how.access = access;
   how.format = disk_.config().format;
+  how.secret = test_key();
+  how.accept_older_state = true;  // a superblock may have been cut
   how.file_system = &files;
   if (layout_.write_buffer != 0) how.limits.write_buffer = layout_.write_buffer;
   return how;

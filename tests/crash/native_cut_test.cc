@@ -38,6 +38,11 @@ Layout layout(const char* name, uint64_t cluster, const char* compression, const
   return made;
 }
 
+Layout encrypted(Layout made) {
+  made.config.options["encryption"] = "aes-256-gcm";
+  return made;
+}
+
 std::vector<Layout> layouts() {
   constexpr Tearing kSectors{512, false};
   constexpr Tearing kBlocks{4096, true};
@@ -50,6 +55,8 @@ std::vector<Layout> layouts() {
       layout("64 KiB, blocks torn", 64 * kKiB, "none", "128K", kBlocks),
       layout("64 KiB, no journal", 64 * kKiB, "none", "0", kSectors),
       layout("64 KiB, no journal, blocks torn", 64 * kKiB, "none", "0", kBlocks),
+      encrypted(layout("4 KiB, zstd, encrypted", 4 * kKiB, "zstd:1", "128K", kSectors)),
+      encrypted(layout("64 KiB, encrypted, blocks torn", 64 * kKiB, "none", "128K", kBlocks)),
   };
 }
 

@@ -6,6 +6,7 @@
 
 #include "io/memory_file_system.h"
 #include "native/ordering_storage.h"
+#include "support/secrets.h"
 #include "support/image_kit.h"
 #include "support/pattern.h"
 #include "support/seeds.h"
@@ -32,6 +33,7 @@ Image open_in(FileSystem& files, Access access) {
   OpenOptions how;
   how.access = access;
   how.format = "varve";
+  how.secret = test_key();
   how.file_system = &files;
   return Image::open(kPath, how);
 }
@@ -73,8 +75,8 @@ void random_step(Image& image, Rng& rng, std::map<std::string, Bytes>& model) {
 TEST_CASE("varve: the order of writes holds while attachments come and go") {
   Rng rng("attachment order");
   SHOW_SEED(rng);
-  for (const char* compression : {"none", "zstd:1"}) {
-    Watched watched({{"cluster_size", "4K"}, {"compression", compression}, {"journal_size", "128K"}});
+  for (const char* encryption : {"none", "aes-256-gcm"}) {
+    Watched watched({{"cluster_size", "4K"}, {"compression", "zstd:1"}, {"journal_size", "128K"}, {"encryption", encryption}});
     std::map<std::string, Bytes> model;
     for (uint64_t session = 0; session < scaled(8); ++session) {
       Image image = open_in(*watched.files, Access::read_write);

@@ -38,11 +38,10 @@ struct Pair {
     return Tree(extents, object, [] { return kBeyond; });
   }
   native::Object store(Tree& tree) {
-    return tree.store(birth++, {[this] { return std::exchange(next, next + kNode); },
-                                [this](uint64_t at, ConstBytes node) {
-                                  if (file->size() < at + node.size()) file->resize(at + node.size());
-                                  file->write_at(at, node);
-                                }});
+    return tree.store(birth++, [this] {
+      file->resize(std::max(file->size(), next + kNode));
+      return std::exchange(next, next + kNode);
+    });
   }
   void change(Tree& tree, Rng& rng) {
     const auto nothing = [](const Pointer&) {};

@@ -76,7 +76,7 @@ std::vector<Bytes> fill(Journal& journal, uint64_t count) {
 TEST_CASE("section 9: what is appended lies as the specification says, byte by byte, in the half of its generation") {
   for (const uint64_t generation : {6, 7}) {
     Journal journal(generation);
-    native::JournalWriter writer(*journal.file, journal.superblock);
+    native::JournalWriter writer(*journal.file, journal.superblock, nullptr);
     const Bytes data(8192, std::byte{0xaa});
     const Bytes more(5, std::byte{0xbb});
     REQUIRE(writer.append({{1, 4096, 8192, data}, {2, 102400, 4096, {}}, {1, kMiB, 5, more}}));
@@ -102,7 +102,7 @@ TEST_CASE("section 9: what is appended lies as the specification says, byte by b
 
 TEST_CASE("section 9: a half holds as much as it holds, and a record that has no room leaves no trace") {
   Journal journal;
-  native::JournalWriter writer(*journal.file, journal.superblock);
+  native::JournalWriter writer(*journal.file, journal.superblock, nullptr);
   const Bytes data(4096, std::byte{1});
   for (int i = 0; i < 3; ++i) REQUIRE(writer.append({{1, 0, 4096, data}}));  // of two blocks
   CHECK_FALSE(writer.append({{1, 0, 3 * 4096, Bytes(3 * 4096, std::byte{1})}}));

@@ -8,6 +8,7 @@
 #include "native/reachable.h"
 #include "support/image_kit.h"
 #include "support/pattern.h"
+#include "support/secrets.h"
 
 namespace varve::test {
 namespace {
@@ -22,6 +23,8 @@ native::NativeImage& native_image(Image& image) { return dynamic_cast<native::Na
 ModelRun::ModelRun(const ModelConfig& config, Rng& rng) : config_(config), rng_(rng), disk_(config.size) {
   make_parent();
   CreateOptions how;
+  how.secret = test_key();
+  how.parent_secret = test_key();
   how.options = config.options;
   how.file_system = &files_;
   how.parent = config.parent.empty() ? "" : "base.img";
@@ -50,6 +53,7 @@ OpenOptions ModelRun::options(Access access) {
   OpenOptions how;
   how.access = access;
   how.format = "varve";
+  how.secret = test_key();
   how.file_system = &files_;
   if (config_.write_buffer != 0) how.limits.write_buffer = config_.write_buffer;
   return how;

@@ -33,6 +33,11 @@ ModelConfig over(ModelConfig made, const char* parent, uint64_t parent_size) {
   return made;
 }
 
+ModelConfig encrypted(ModelConfig made) {
+  made.options["encryption"] = "aes-256-gcm";
+  return made;
+}
+
 std::vector<ModelConfig> configs() {
   constexpr uint64_t kSmall = 300 * kKiB + 700;
   constexpr uint64_t kMiddle = 600 * kKiB + 5000;
@@ -49,6 +54,9 @@ std::vector<ModelConfig> configs() {
       config("2 MiB", "2M", "none", kLarge, 1500),
       config("2 MiB, zlib", "2M", "zlib:1", kLarge, 500),
       config("2 MiB, zstd", "2M", "zstd:1", kLarge, 1000),
+      encrypted(config("4 KiB, encrypted", "4K", "none", kSmall, 6000)),
+      encrypted(config("64 KiB, zstd, encrypted", "64K", "zstd:1", kMiddle, 4000)),
+      encrypted(over(config("64 KiB, encrypted, over varve", "64K", "none", kMiddle, 2000), "varve", kMiddle)),
       over(config("4 KiB over raw", "4K", "none", kSmall, 3000), "raw", kSmall),
       over(config("64 KiB, zstd, over varve", "64K", "zstd:1", kMiddle, 2000), "varve", kMiddle),
       over(config("16 KiB, zlib, over a shorter VMDK", "16K", "zlib:1", kSmall, 2000), "vmdk", 200 * kKiB),

@@ -5,6 +5,7 @@
 #include "base/checked_math.h"
 #include "native/catalog.h"
 #include "native/extents.h"
+#include "native/unlocked.h"
 #include "native/walk.h"
 
 namespace varve::test {
@@ -29,8 +30,9 @@ class Patched final : public PassingStorage {
 };
 
 /// Everything of it is read and verified.
-IntervalSet blocks_of(const std::shared_ptr<Storage>& file, const native::Header& header, const native::Superblock& s) {
-  native::Extents extents(file, header, 1 << 19, 1 << 19);
+IntervalSet blocks_of(const std::shared_ptr<Storage>& file, const Unlocked& image, const native::Superblock& s) {
+  const native::Header& header = image.headers.header;
+  native::Extents extents(file, header, 1 << 19, 1 << 19, image.cipher);
   const native::Catalog catalog =
       native::parse_catalog(native::read_object(extents, s.catalog, s.end), s.rules(header), s.generation, s.head_parent);
   native::Superblock without_journal = s;
@@ -47,10 +49,10 @@ IntervalSet blocks_of(const std::shared_ptr<Storage>& file, const native::Header
 }  // namespace
 
 OrderRules::OrderRules(std::shared_ptr<Storage> file) : file_(std::move(file)), durable_size_(file_->size()), end_ever_(file_->size()) {
-  const native::Header header = native::read_headers(*file_).header;
-  const native::Superblocks both = native::read_superblocks(*file_, header);
-  slots_[both.current.generation % 2] = Root{both.current, blocks_of(file_, header, both.current)};
-  if (both.older) slots_[both.older->generation % 2] = Root{*both.older, blocks_of(file_, header, *both.older)};
+  const Unlocked image = unlocked(*file_);
+  const native::Superblocks& both = image.superblocks;
+  slots_[both.current.generation % 2] = Root{both.current, blocks_of(file_, image, both.current)};
+  if (both.older) slots_[both.older->generation % 2] = Root{*both.older, blocks_of(file_, image, *both.older)};
 }
 
 void OrderRules::fail(const std::string& what) {
@@ -61,10 +63,10 @@ void OrderRules::fail(const std::string& what) {
 void OrderRules::check_superblock(ConstBytes block, uint64_t slot) {
   if (issued_) fail("a superblock is written before the one before it is durable");
   const auto patched = std::make_shared<Patched>(file_, slot, block);
-  const native::Header header = native::read_headers(*file_).header;
-  const native::Superblock next = native::read_superblocks(*patched, header).current;
+  const Unlocked image = unlocked(*patched);
+  const native::Superblock& next = image.superblocks.current;
   if (native::superblock_offset(next.generation) != slot) fail("what is written as a superblock is not the newest one");
-  const IntervalSet blocks = blocks_of(file_, header, next);
+  const IntervalSet blocks = blocks_of(file_, image, next);
   for (auto run = unflushed_.find_overlap(0, UINT64_MAX); run; run = unflushed_.find_overlap(run->end(), UINT64_MAX - run->end())) {
     const bool in_journal =
         next.journal_length != 0 && run->offset < next.journal_offset + next.journal_length && next.journal_offset < run->end();

@@ -5,6 +5,7 @@
 #include "base/checked_math.h"
 #include "native/catalog.h"
 #include "native/extents.h"
+#include "native/unlocked.h"
 #include "native/walk.h"
 #include "varve/error.h"
 
@@ -19,12 +20,14 @@ constexpr uint64_t kCache = uint64_t{8} << 20;
 
 class Walker {
  public:
-  explicit Walker(const std::shared_ptr<Storage>& file, const native::Header& header) : extents_(file, header, kCache / 2, kCache / 2) {}
+  Walker(const std::shared_ptr<Storage>& file, const Unlocked& image)
+      : extents_(file, image.headers.header, kCache / 2, kCache / 2, image.cipher) {}
 
   void all_of(const native::Superblock& superblock) {
     end_ = superblock.end;
     if (superblock.journal_length != 0) journals_[superblock.journal_offset] = superblock.journal_length;
     const native::Catalog catalog = catalog_of(superblock);
+    visit(superblock.sessions);
     visit(superblock.catalog.root);
     visit(superblock.head.root);
     for (const native::Snapshot& snapshot : catalog.snapshots) visit(snapshot.object.root);
@@ -69,10 +72,10 @@ bool same_roots(const native::Superblock& a, const native::Superblock& b) {
 }  // namespace
 
 Reachable reachable(const std::shared_ptr<Storage>& file) {
-  const native::Header header = native::read_headers(*file).header;
+  const Unlocked image = unlocked(*file);
   Reachable found;
-  found.superblocks = native::read_superblocks(*file, header);
-  Walker walker(file, header);
+  found.superblocks = image.superblocks;
+  Walker walker(file, image);
   walker.all_of(found.superblocks.current);
   found.current = walker.bytes();
   if (found.superblocks.older) walker.all_of(*found.superblocks.older);
@@ -108,7 +111,7 @@ std::string leaks_of_closed(const std::shared_ptr<Storage>& file) {
     return "the file has " + std::to_string(file->size()) + " bytes, and its space ends at " + std::to_string(current.end);
   const uint64_t end = std::max(native::kFirstExtent, align_up(found.current.end(), native::kBlock));
   if (current.end != end) return "the space ends at " + std::to_string(current.end) + ", and the last extent at " + std::to_string(end);
-  Walker walker(file, native::read_headers(*file).header);
+  Walker walker(file, unlocked(*file));
   return difference(intervals_of(native::used_space(walker.extents(), current, walker.catalog_of(current))), found.current);
 }
 

@@ -238,7 +238,7 @@ TEST_CASE("varve: records of many small changes don't take a hundred times their
       if (type == native::kChangeWrite) change.length = 1, change.data = byte;
       changes.push_back(change);
     }
-    native::JournalWriter journal(*forged.file, forged.next);
+    native::JournalWriter journal(*forged.file, forged.next, nullptr);
     REQUIRE(journal.append(changes));
     Limits limits;
     limits.metadata_bytes = kMiB;

@@ -123,7 +123,7 @@ struct Unclean {
 TEST_CASE("varve: changes of whole blocks in the journal of a child lie over its parent's bytes; of less than a block they are damage") {
   Unclean left({"child", "varve", {{"journal_size", "128K"}}, 256 * kKiB, 256 * kKiB});
   const Bytes data = pattern(128 * kKiB + 4096, 5, 4096);
-  native::JournalWriter journal(*left.file, left.superblock);
+  native::JournalWriter journal(*left.file, left.superblock, nullptr);
   REQUIRE(journal.append({{native::kChangeWrite, 128 * kKiB + 4096, 4096, data}, {native::kChangeZero, 192 * kKiB + 4096, 8192, {}}}));
   ShadowDisk model(256 * kKiB);
   model.write(0, left.disk.parent_model().bytes());
@@ -145,7 +145,7 @@ TEST_CASE("varve: changes of whole blocks in the journal of a child lie over its
   }
   for (const uint32_t type : {native::kChangeWrite, native::kChangeZero}) {
     Unclean other({"child", "varve", {{"journal_size", "128K"}}, 256 * kKiB, 256 * kKiB});
-    native::JournalWriter writer(*other.file, other.superblock);
+    native::JournalWriter writer(*other.file, other.superblock, nullptr);
     REQUIRE(writer.append({{type, 128 * kKiB + 512, 512, type == native::kChangeWrite ? ConstBytes(data).first(512) : ConstBytes()}}));
     CHECK_ERRC(other.disk.open(Access::read_only), Errc::corrupt);
   }

@@ -280,7 +280,7 @@ TEST_CASE("section 3: what a header may not say") {
       CHECK_NOTHROW(read_both(spec));
   };
   for (const uint32_t version : {0U, 2U, 256U}) judged([=](HeaderSpec& h) { h.version = version; }, Errc::unsupported);
-  for (unsigned bit = 0; bit < 64; ++bit) judged([=](HeaderSpec& h) { h.incompatible = uint64_t{1} << bit; }, Errc::unsupported);
+  for (unsigned bit = 1; bit < 64; ++bit) judged([=](HeaderSpec& h) { h.incompatible = uint64_t{1} << bit; }, Errc::unsupported);
   judged([](HeaderSpec& h) { h.read_only = UINT64_MAX; }, std::nullopt);
   judged([](HeaderSpec& h) { h.sequence = 0; }, Errc::corrupt);
   for (const uint32_t size : {0U, 2048U, 4095U, 12288U, 4U << 20, 1U << 31})

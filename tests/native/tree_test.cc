@@ -41,11 +41,10 @@ struct Store {
     return Tree(extents, object, [] { return kBeyond; });
   }
   Object store(Tree& tree) {
-    const Object stored = tree.store(birth++, {[this] { return std::exchange(next, next + kNode); },
-                                               [this](uint64_t at, ConstBytes node) {
-                                                 if (file->size() < at + node.size()) file->resize(at + node.size());
-                                                 file->write_at(at, node);
-                                               }});
+    const Object stored = tree.store(birth++, [this] {
+      file->resize(std::max(file->size(), next + kNode));
+      return std::exchange(next, next + kNode);
+    });
     return stored;
   }
   Pointer cluster() {

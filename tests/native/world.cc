@@ -4,6 +4,7 @@
 
 #include "support/image_kit.h"
 #include "support/pattern.h"
+#include "support/secrets.h"
 #include "support/test.h"
 
 namespace varve::test {
@@ -20,6 +21,7 @@ OpenOptions World::options(Access access) {
   OpenOptions how;
   how.access = access;
   how.format = "varve";
+  how.secret = test_key();
   how.file_system = &files_;
   return how;
 }
@@ -130,7 +132,8 @@ const std::vector<OptionMap>& world_options() {
   static const std::vector<OptionMap> all = {{{"cluster_size", "4K"}, {"journal_size", "128K"}},
                                              {{"cluster_size", "16K"}, {"compression", "zstd"}, {"journal_size", "64K"}},
                                              {{"cluster_size", "4K"}, {"compression", "zlib:1"}, {"journal_size", "0"}},
-                                             {{"cluster_size", "64K"}, {"journal_size", "128K"}}};
+                                             {{"cluster_size", "64K"}, {"journal_size", "128K"}},
+                                             {{"cluster_size", "4K"}, {"journal_size", "128K"}, {"encryption", "aes-256-gcm"}}};
   return all;
 }
 

@@ -5,6 +5,7 @@
 #include "native/builder.h"
 #include "native/superblock.h"
 #include "native/walk.h"
+#include "support/secrets.h"
 #include "support/bytes.h"
 #include "support/image_kit.h"
 #include "support/pattern.h"
@@ -120,6 +121,7 @@ class Scenario {
       OpenOptions options;
       options.access = Access::read_write;
       options.format = "varve";
+      options.secret = test_key();
       if (i % 3 == 1) options.limits.write_buffer = 64 * kKiB;  // clusters leave memory between flushes
       Image image = Image::open(watch, options);
       for (int step = 0; step < 40; ++step) {
@@ -134,6 +136,7 @@ class Scenario {
       Image again = Image::open(files_.find("disk"), [] {
         OpenOptions o;
         o.format = "varve";
+        o.secret = test_key();
         return o;
       }());
       REQUIRE(contents_of(again) == model_);
@@ -197,7 +200,10 @@ TEST_CASE("R1 to R5: nothing that a superblock refers to is written, cut off or 
         SHOW_SEED(rng);
         CAPTURE(compression);
         CAPTURE(cluster);
-        Scenario scenario(rng, {{"compression", compression}, {"cluster_size", cluster}, {"journal_size", "128K"}});
+        CAPTURE(round);
+        const char* const encryption = round % 2 == 0 ? "none" : "aes-256-gcm";
+        Scenario scenario(
+            rng, {{"compression", compression}, {"cluster_size", cluster}, {"journal_size", "128K"}, {"encryption", encryption}});
         scenario.run(5);
         commits += scenario.commits;
         records += scenario.records;

@@ -1,6 +1,7 @@
 #include "support/image_kit.h"
 
 #include "support/pattern.h"
+#include "support/secrets.h"
 
 namespace varve::test {
 
@@ -31,6 +32,7 @@ const std::string& parent_format_of(const ImageConfig& config) {
 
 std::vector<ImageConfig> make_configs() {
   const uint64_t odd = 3 * kMiB + 5 * 512;
+  const std::pair<const std::string, std::string> kEncrypted = {"encryption", "aes-256-gcm"};
   return {
       {"raw", "raw", {}, odd, std::nullopt},
       {"raw, 1000 bytes", "raw", {}, 1000, std::nullopt},
@@ -70,6 +72,10 @@ std::vector<ImageConfig> make_configs() {
       native("child over a shorter parent", odd, {{"cluster_size", "4K"}, {"compression", "zstd"}}, kMiB + 512),
       native("child over a VMDK", odd, {{"compression", "zlib:1"}}, odd, "vmdk"),
       native("child over a shorter raw disk, no journal", odd, {{"cluster_size", "4K"}, {"journal_size", "0"}}, kMiB + 512, "raw"),
+      native("4 KiB clusters, encrypted", odd, {{"cluster_size", "4K"}, kEncrypted}),
+      native("64 KiB clusters, zstd, encrypted", odd, {{"compression", "zstd"}, kEncrypted}),
+      native("2 MiB clusters, no journal, encrypted", odd, {{"cluster_size", "2M"}, {"journal_size", "0"}, kEncrypted}),
+      native("encrypted child", odd, {{"cluster_size", "16K"}, kEncrypted}, kMiB + 512),
       vhdx("dynamic", odd, {{"block_size", "1M"}}),
       vhdx("dynamic, one sector", 512, {}),
       vhdx("dynamic, 4096-byte sectors", 4 * kMiB, {{"block_size", "2M"}, {"logical_sector_size", "4096"}}),
@@ -92,6 +98,7 @@ void create_image(FileSystem& files, const std::string& path, const std::string&
   CreateOptions how;
   how.random = random;
   how.options = options;
+  how.secret = test_key();
   how.file_system = &files;
   Image::create(path, format, size, how).close();
 }
@@ -106,6 +113,7 @@ ShadowDisk TestDisk::make_parent(const ImageConfig& config, MemoryFileSystem& fi
   how.random = random;
   how.access = Access::read_write;
   how.format = parent_format_of(config);
+  how.secret = test_key();
   how.file_system = &files;
   Image image = Image::open(kParentPath, how);
   const std::vector<std::byte> data = pattern(0, 1000000, static_cast<size_t>(*config.parent_size));
@@ -127,6 +135,8 @@ TestDisk::TestDisk(const ImageConfig& config, RandomSource* random)
 CreateOptions TestDisk::create_options() {
   CreateOptions how;
   how.options = config_.options;
+  how.secret = test_key();
+  how.parent_secret = test_key();
   how.random = random_;
   how.file_system = through != nullptr ? through : files_.get();
   if (config_.parent_size) {
@@ -140,6 +150,7 @@ OpenOptions TestDisk::open_options(Access access) {
   OpenOptions how;
   how.access = access;
   how.format = config_.format;
+  how.secret = test_key();
   how.random = random_;
   how.file_system = through != nullptr ? through : files_.get();
   return how;

@@ -27,7 +27,7 @@ struct ImageConfig {
 
 /// Every writable format with the option sets that lead to different code.
 const std::vector<ImageConfig>& writable_configs();
-inline constexpr size_t kWritableConfigs = 43;  ///< writable_configs().size(), for tables made by the compiler
+inline constexpr size_t kWritableConfigs = 47;  ///< writable_configs().size(), for tables made by the compiler
 
 /// A file system in memory that holds one image (and its parent), and the model of the disk.
 class TestDisk {
