@@ -45,7 +45,7 @@ class KeySource {
     std::string given;
     for (const std::string& option : options) {
       if (!arguments.has(option)) continue;
-      if (!given.empty()) throw UsageError("--" + given + " and --" + option + " exclude each other");
+      if (!given.empty()) throw UsageError("--" + option + " and another source of the same secret exclude each other");
       given = option;
     }
     if (given.empty() && kind_ == SecretKind::raw_key)

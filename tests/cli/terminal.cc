@@ -38,6 +38,7 @@ AtTerminal::AtTerminal(const std::vector<std::string>& argv) : terminal_(posix_o
   if (ptsname_r(terminal_, name.data(), name.size()) != 0) throw std::runtime_error("no pseudo terminal");
   std::vector<std::string> words = argv;
   std::vector<char*> pointers;
+  pointers.reserve(words.size() + 1);
   for (std::string& word : words) pointers.push_back(word.data());
   pointers.push_back(nullptr);
   pid_ = fork();
