@@ -10,6 +10,7 @@
 #include "exit_codes.h"
 #include "json_output.h"
 #include "options.h"
+#include "secrets.h"
 #include "snapshot_tree.h"
 #include "text_output.h"
 #include "varve/ops.h"
@@ -20,7 +21,7 @@ namespace {
 constexpr std::string_view kStream = "-";
 
 OpenOptions image_options(const Arguments& arguments, Session& session, Access access) {
-  OpenOptions options = open_options(arguments, session.messages);
+  OpenOptions options = open_options(arguments, session);
   options.access = access;
   options.snapshot.clear();  // -l says whose the attachment is
   if (access == Access::read_only) options.ignore_parent = options.parent.empty();
@@ -61,6 +62,7 @@ class Source {
 };
 
 int put(const Arguments& arguments, Session& session) {
+  if (arguments.operand(3) == kStream) refuse_key_from_stdin(arguments);
   Source source(arguments.operand(3), session.cancel);
   Image image = Image::open(arguments.operand(1), image_options(arguments, session, Access::read_write));
   image.put_attachment(
@@ -171,6 +173,7 @@ const Command& attachment_command() {
                         unlocked_option()},
                        parent_options(),
                        reference_options(),
+                       opening_options(),
                        {{0, "max-output-bytes", "SIZE", "get: give up rather than write more than this"}, sync_option(), json_option()}}),
       .min_operands = 2,
       .max_operands = 4,

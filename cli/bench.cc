@@ -9,6 +9,7 @@
 #include "exit_codes.h"
 #include "json_output.h"
 #include "options.h"
+#include "secrets.h"
 #include "varve/text.h"
 
 namespace varve::cli {
@@ -90,7 +91,7 @@ Json to_json(const std::string& path, const BenchOptions& options, const BenchRe
 int run(const Arguments& arguments, Session& session) {
   const std::string& path = arguments.operand(0);
   const BenchOptions options = bench_options(arguments, session.cancel);
-  OpenOptions how = open_options(arguments, session.messages);
+  OpenOptions how = open_options(arguments, session);
   if (options.write) how.access = Access::read_write;
   Image image = Image::open(path, how);
   const BenchResult result = bench(image, options);
@@ -119,6 +120,7 @@ std::vector<Option> option_table() {
                        unlocked_option()},
                       parent_options(),
                       reference_options(),
+                      opening_options(),
                       {sync_option(), json_option()}});
 }
 

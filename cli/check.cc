@@ -4,6 +4,7 @@
 #include "json_output.h"
 #include "options.h"
 #include "progress.h"
+#include "secrets.h"
 #include "text_output.h"
 
 namespace varve::cli {
@@ -88,7 +89,7 @@ int report_unopened(const Arguments& arguments, Session& session, const Error& e
 }
 
 std::optional<Image> open_image(const Arguments& arguments, Session& session, int& code) {
-  OpenOptions options = open_options(arguments, session.messages);
+  OpenOptions options = open_options(arguments, session);
   options.for_check = true;
   if (arguments.has("repair")) {
     if (options.ignore_locks) throw UsageError("-U is for reading and cannot go with --repair");
@@ -146,6 +147,7 @@ const Command& check_command() {
                        progress_options(),
                        parent_options(),
                        reference_options(),
+                       opening_options(),
                        {sync_option(), json_option()}}),
       .min_operands = 1,
       .max_operands = 1,

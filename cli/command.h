@@ -68,6 +68,7 @@ const Command& rebase_command();
 const Command& commit_command();
 const Command& snapshot_command();
 const Command& attachment_command();
+const Command& key_command();
 const Command& bench_command();
 const Command& formats_command();
 const Command& help_command();

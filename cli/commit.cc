@@ -4,6 +4,7 @@
 #include "json_output.h"
 #include "options.h"
 #include "progress.h"
+#include "secrets.h"
 #include "varve/ops.h"
 
 namespace varve::cli {
@@ -11,7 +12,7 @@ namespace {
 
 int run(const Arguments& arguments, Session& session) {
   CommitOptions options;
-  options.open = open_options(arguments, session.messages);
+  options.open = open_options(arguments, session);
   options.threads = thread_count(arguments);
   options.cancel = &session.cancel;
 
@@ -46,6 +47,7 @@ const Command& commit_command() {
       .options = option_rows({{format_option(), threads_option(), parent_option("the parent, instead of the one that the image names")},
                               progress_options(),
                               reference_options(),
+                              opening_options(),
                               {sync_option(), json_option()}}),
       .min_operands = 1,
       .max_operands = 1,

@@ -4,6 +4,7 @@
 #include "json_output.h"
 #include "options.h"
 #include "progress.h"
+#include "secrets.h"
 #include "varve/ops.h"
 #include "varve/text.h"
 
@@ -23,7 +24,7 @@ void print_text(std::ostream& out, const CompareResult& result) {
 }
 
 int run(const Arguments& arguments, Session& session) {
-  const OpenOptions open_a = open_options(arguments, session.messages);
+  const OpenOptions open_a = open_options(arguments, session);
   OpenOptions open_b = open_a;
   open_b.format = format_value(arguments, "-F");
   open_b.parent = arguments.value("parent-b");
@@ -63,6 +64,7 @@ std::vector<Option> option_table() {
                        {0, "parent-b", "FILE", "the parent of B, likewise"},
                        {0, "ignore-parent", "", "look at one layer of each: what it does not hold reads as zeros"}},
                       reference_options(),
+                      opening_options(),
                       {json_option()}});
 }
 

@@ -6,6 +6,7 @@
 #include "json_output.h"
 #include "options.h"
 #include "progress.h"
+#include "secrets.h"
 #include "varve/ops.h"
 
 namespace varve::cli {
@@ -19,6 +20,8 @@ void refuse_contradictions(const Arguments& arguments) {
   for (const char* key : {"-o", "-b", "force"})
     if (into_existing && arguments.has(key))
       throw UsageError(std::string("-n writes into an existing image and cannot go with ") + (key[0] == '-' ? "" : "--") + key);
+  if (into_existing && names_new_key(arguments)) throw UsageError("-n writes into an existing image, which has its keys");
+  if (arguments.operand(0) == kStream) refuse_key_from_stdin(arguments);
   const bool to_stream = arguments.operand(1) == kStream;
   if (!to_stream) return;
   if (into_existing) throw UsageError("-n cannot write to standard output");
@@ -32,8 +35,9 @@ ConvertOptions convert_options(const Arguments& arguments, Session& session) {
   options.into_existing = arguments.has("-n");
   // An existing target is not judged by its name: the library looks at it, or takes the format from -O.
   options.target_format = options.into_existing ? format_value(arguments, "-O") : target_format(arguments, "-O", arguments.operand(1));
-  options.open = open_options(arguments, session.messages);
-  options.create = create_options(arguments, session.messages);
+  options.open = open_options(arguments, session);
+  options.create = create_options(arguments, session);
+  options.create.parent_secret = options.open.secret;  // what was read for the one serves the other
   split_parent(options.create, arguments.operand(1));
   options.copy.threads = thread_count(arguments);
   options.copy.target_is_zero = arguments.has("target-is-zero");
@@ -74,6 +78,8 @@ std::vector<Option> option_table() {
                       progress_options(),
                       parent_options(),
                       reference_options(),
+                      opening_options(),
+                      out_key_options(),
                       {{0, "max-output-bytes", "SIZE", "give up rather than write more than this"}, sync_option(), json_option()}});
 }
 

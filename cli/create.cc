@@ -3,6 +3,7 @@
 #include "exit_codes.h"
 #include "json_output.h"
 #include "options.h"
+#include "secrets.h"
 
 namespace varve::cli {
 namespace {
@@ -10,7 +11,7 @@ namespace {
 int run(const Arguments& arguments, Session& session) {
   const std::string& path = arguments.operand(0);
   const std::string format = target_format(arguments, "-f", path);
-  CreateOptions options = create_options(arguments, session.messages);
+  CreateOptions options = create_options(arguments, session);
   split_parent(options, path);
   std::optional<uint64_t> size;
   if (arguments.operands().size() > 1) size = size_value(arguments.operand(1), "SIZE");
@@ -44,6 +45,8 @@ const Command& create_command() {
             {'F', "", "FORMAT", "format of PARENT; without it, that of the new image"},
             force_option("replace FILE if it exists")},
            reference_options(),
+           key_options(),
+           out_key_options(),
            {sync_option(), json_option()}}),
       .min_operands = 1,
       .max_operands = 2,

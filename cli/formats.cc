@@ -23,6 +23,8 @@ std::string capabilities(const FormatCapabilities& can) {
   add(can.check, "check");
   add(can.repair, "repair");
   add(can.snapshots, "snapshots");
+  add(can.generations, "count its states");
+  add(can.encryption, "encryption");
   add(can.stream_in, "read from a pipe");
   add(can.stream_out, "write to a pipe");
   return text;

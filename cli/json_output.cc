@@ -1,5 +1,7 @@
 #include "json_output.h"
 
+#include "text_output.h"
+
 namespace varve::cli {
 namespace {
 
@@ -33,9 +35,13 @@ Json to_json(const OptionSpec& option) {
 }
 
 Json to_json(const FormatCapabilities& can) {
-  return {{"create", can.create},       {"write", can.write},         {"parent", can.parent},        {"zero", can.zero},
-          {"discard", can.discard},     {"resize", can.resize},       {"check", can.check},          {"repair", can.repair},
-          {"snapshots", can.snapshots}, {"stream_in", can.stream_in}, {"stream_out", can.stream_out}};
+  return {{"create", can.create},         {"write", can.write},
+          {"parent", can.parent},         {"zero", can.zero},
+          {"discard", can.discard},       {"resize", can.resize},
+          {"check", can.check},           {"repair", can.repair},
+          {"snapshots", can.snapshots},   {"generations", can.generations},
+          {"encryption", can.encryption}, {"stream_in", can.stream_in},
+          {"stream_out", can.stream_out}};
 }
 
 }  // namespace
@@ -48,10 +54,11 @@ Json to_json(const ImageInfo& info) {
   Json json = {
       {"file", info.path},
       {"format", info.format},
-      {"virtual_size", info.virtual_size},
+      {"virtual_size", info.locked ? Json(nullptr) : Json(info.virtual_size)},
       {"allocated_bytes", json_or_null(info.allocated_bytes)},
       {"cluster_size", info.cluster_size == 0 ? Json(nullptr) : Json(info.cluster_size)},
       {"encrypted", info.encrypted},
+      {"locked", info.locked},
       {"files", info.files},
       {"parent", nullptr},
   };
@@ -79,6 +86,21 @@ Json to_json(const Finding& finding) {
       {"disk_offset", json_or_null(finding.disk_offset)}, {"disk_length", nullptr},     {"repaired", finding.repaired}};
   if (finding.disk_offset) json["disk_length"] = finding.disk_length;
   return json;
+}
+
+Json to_json(const std::vector<KeySlotInfo>& slots) {
+  Json rows = Json::array();
+  for (const auto& [slot, how, opened] : slots) {
+    switch (how.kind) {
+      case KdfKind::scrypt:
+        rows.push_back(
+            {{"slot", slot}, {"kdf", "scrypt"}, {"log2_n", how.log2_n}, {"r", how.r}, {"p", how.p}, {"memory", scrypt_memory(how)}});
+        break;
+      case KdfKind::pbkdf2: rows.push_back({{"slot", slot}, {"kdf", "pbkdf2"}, {"iterations", how.iterations}}); break;
+      case KdfKind::none: rows.push_back({{"slot", slot}, {"kdf", "none"}}); break;
+    }
+  }
+  return rows;
 }
 
 }  // namespace varve::cli

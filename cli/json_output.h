@@ -31,6 +31,7 @@ Json json_or_null(const std::optional<T>& value) {
 Json to_json(const ImageInfo& info);
 Json to_json(const FormatInfo& format);
 Json to_json(const Finding& finding);
+Json to_json(const std::vector<KeySlotInfo>& slots);
 
 }  // namespace varve::cli
 

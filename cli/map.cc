@@ -5,6 +5,7 @@
 #include "exit_codes.h"
 #include "json_output.h"
 #include "options.h"
+#include "secrets.h"
 #include "varve/ops.h"
 #include "varve/text.h"
 
@@ -66,7 +67,7 @@ void print_document(std::ostream& out, const std::string& path, Image& image, co
 }
 
 int run(const Arguments& arguments, Session& session) {
-  Image image = Image::open(arguments.operand(0), open_options(arguments, session.messages));
+  Image image = Image::open(arguments.operand(0), open_options(arguments, session));
   LayerFiles layers;
   for (const ImageInfo& layer : image.chain()) layers.push_back(layer.files);
   if (arguments.has("json")) {
@@ -89,8 +90,11 @@ const Command& map_command() {
           "Lists the runs of the disk in order: offset and length in bytes; kind (data, compressed data, zero, or absent: stored in no "
           "layer); depth in the chain (0 "
           "is FILE itself, 1 its parent); and for plain data the offset in the host file that holds it.",
-      .options =
-          option_rows({{format_option(), snapshot_option(), unlocked_option()}, parent_options(), reference_options(), {json_option()}}),
+      .options = option_rows({{format_option(), snapshot_option(), unlocked_option()},
+                              parent_options(),
+                              reference_options(),
+                              opening_options(),
+                              {json_option()}}),
       .min_operands = 1,
       .max_operands = 1,
       .exit_codes = {},

@@ -3,6 +3,7 @@
 #include "exit_codes.h"
 #include "json_output.h"
 #include "options.h"
+#include "secrets.h"
 #include "text_output.h"
 #include "varve/ops.h"
 
@@ -12,8 +13,14 @@ namespace {
 MeasureReport measured(const Arguments& arguments, Session& session, const std::string& format) {
   const OptionMap options = creation_options(arguments);
   if (arguments.has("size")) return measure(size_value(arguments.value("size"), "--size"), format, options);
-  Image source = Image::open(arguments.operand(0), open_options(arguments, session.messages));
+  Image source = Image::open(arguments.operand(0), open_options(arguments, session));
   return measure(source, format, options, &session.cancel);
+}
+
+void refuse_words_about_source(const Arguments& arguments) {
+  for (const Option& option : option_rows({{format_option(), snapshot_option(), unlocked_option()}, parent_options(), opening_options()}))
+    if (arguments.has(option.key()))
+      throw UsageError((option.name.empty() ? "" : "--") + option.key() + " is about SRC and cannot go with --size");
 }
 
 int run(const Arguments& arguments, Session& session) {
@@ -22,9 +29,7 @@ int run(const Arguments& arguments, Session& session) {
   if (from_size && !arguments.operands().empty()) throw UsageError("SRC and --size exclude each other");
   if (!from_size && arguments.operands().empty())
     throw UsageError("no SRC", "name an image, or give the size of an empty disk with --size");
-  for (const char* key : {"-f", "-l", "-U", "parent", "ignore-parent"})
-    if (from_size && arguments.has(key))
-      throw UsageError(std::string(key[0] == '-' ? "" : "--") + key + " is about SRC and cannot go with --size");
+  if (from_size) refuse_words_about_source(arguments);
   const std::string format = format_value(arguments, "-O");
   const MeasureReport report = measured(arguments, session, format);
   if (arguments.has("json")) {
@@ -61,6 +66,7 @@ const Command& measure_command() {
                                unlocked_option()},
                               parent_options(),
                               reference_options(),
+                              opening_options(),
                               {json_option()}}),
       .min_operands = 0,
       .max_operands = 1,

@@ -3,6 +3,8 @@
 #include <charconv>
 #include <filesystem>
 
+#include "messages.h"
+#include "secrets.h"
 #include "varve/text.h"
 
 namespace varve::cli {
@@ -91,15 +93,17 @@ uint64_t size_value(std::string_view text, std::string_view what) {
   }
 }
 
+uint64_t number_value(std::string_view text, std::string_view what, uint64_t least, uint64_t most) {
+  uint64_t number = 0;
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (failed == std::errc() && end == text.data() + text.size() && number >= least && number <= most) return number;
+  throw UsageError(std::string(what) + " cannot be '" + std::string(text) + "'",
+                   "give a number, " + std::to_string(least) + " to " + std::to_string(most));
+}
+
 unsigned thread_count(const Arguments& arguments) {
-  if (!arguments.has("-j")) return 0;
   constexpr unsigned kMost = 256;
-  const std::string text = arguments.value("-j");
-  unsigned count = 0;
-  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), count);
-  if (failed != std::errc() || end != text.data() + text.size() || count < 1 || count > kMost)
-    throw UsageError("-j cannot be '" + text + "'", "give a number of threads, 1 to 256");
-  return count;
+  return arguments.has("-j") ? static_cast<unsigned>(number_value(arguments.value("-j"), "-j", 1, kMost)) : 0;
 }
 
 OptionMap creation_options(const Arguments& arguments) {
@@ -135,7 +139,7 @@ WarningFn warning_function(Messages& messages) {
 
 }  // namespace
 
-OpenOptions open_options(const Arguments& arguments, Messages& messages) {
+OpenOptions open_options(const Arguments& arguments, Session& session) {
   if (arguments.has("parent") && arguments.has("ignore-parent")) throw UsageError("--parent and --ignore-parent exclude each other");
   OpenOptions options;
   options.format = format_value(arguments, "-f");
@@ -144,9 +148,15 @@ OpenOptions open_options(const Arguments& arguments, Messages& messages) {
   options.parent = arguments.value("parent");
   options.ignore_parent = arguments.has("ignore-parent");
   options.snapshot = arguments.value("-l");
+  options.secret = key_provider(arguments, session);
+  if (arguments.has("key-slot")) options.key_slot = slot_value(arguments.value("key-slot"), "--key-slot");
+  options.require_encryption = arguments.has("require-encryption");
+  if (arguments.has("min-generation"))
+    options.min_generation = number_value(arguments.value("min-generation"), "--min-generation", 0, UINT64_MAX);
+  options.accept_older_state = arguments.has("accept-older-state");
   options.durable = arguments.value("sync") != "none";
   options.limits = limits_value(arguments);
-  options.warn = warning_function(messages);
+  options.warn = warning_function(session.messages);
   return options;
 }
 
@@ -174,17 +184,31 @@ void split_parent(CreateOptions& options, const std::string& file) {
   }
 }
 
-CreateOptions create_options(const Arguments& arguments, Messages& messages) {
+namespace {
+
+/// Nobody shall take an image for encrypted because a key was given.
+void refuse_useless_key(const Arguments& arguments, const OptionMap& options) {
+  const auto encryption = options.find("encryption");
+  if (names_new_key(arguments) && (encryption == options.end() || encryption->second == "none"))
+    throw UsageError("a key for a new image that is not to be encrypted", "add -o encryption=aes-256-gcm, or leave out the key");
+}
+
+}  // namespace
+
+CreateOptions create_options(const Arguments& arguments, Session& session) {
   if (arguments.has("-F") && !arguments.has("-b")) throw UsageError("-F needs -b: it is the parent's format");
   CreateOptions options;
   options.options = creation_options(arguments);
   options.force = arguments.has("force");
   options.parent = arguments.value("-b");
   options.parent_format = format_value(arguments, "-F");
+  options.secret = new_key_provider(arguments, session);
+  options.parent_secret = key_provider(arguments, session);
+  refuse_useless_key(arguments, options.options);
   options.durable = arguments.value("sync") != "none";
   options.references = references_value(arguments);
   options.limits = limits_value(arguments);
-  options.warn = warning_function(messages);
+  options.warn = warning_function(session.messages);
   return options;
 }
 

@@ -8,7 +8,6 @@
 
 #include "arguments.h"
 #include "command.h"
-#include "messages.h"
 #include "varve/image.h"
 
 namespace varve::cli {
@@ -40,17 +39,20 @@ std::string format_value(const Arguments& arguments, std::string_view key);
 std::string target_format(const Arguments& arguments, std::string_view key, const std::string& path);
 /// A size in bytes, with or without a unit.
 uint64_t size_value(std::string_view text, std::string_view what);
+/// A decimal number from `least` to `most`.
+uint64_t number_value(std::string_view text, std::string_view what, uint64_t least, uint64_t most);
 /// -j: 0 if not given.
 unsigned thread_count(const Arguments& arguments);
 /// -o k=v,k=v, of which there may be several.
 OptionMap creation_options(const Arguments& arguments);
 
-/// From -f, -U, --parent, --ignore-parent, --references, --sync and the limits, as far as the command has them.
-OpenOptions open_options(const Arguments& arguments, Messages& messages);
+/// From -f, -U, --parent, --ignore-parent, --references, --sync, the limits and opening_options() (secrets.h), as far as the command has
+/// them.
+OpenOptions open_options(const Arguments& arguments, Session& session);
 /// -b PARENT@SNAPSHOT: the two, of a child FILE. A file whose whole name that is comes first.
 void split_parent(CreateOptions& options, const std::string& file);
-/// From -o, -b, -F, --force, --references, --sync and the limits.
-CreateOptions create_options(const Arguments& arguments, Messages& messages);
+/// From -o, -b, -F, --force, --references, --sync, the limits, and the options of keys, those for existing images being for parents.
+CreateOptions create_options(const Arguments& arguments, Session& session);
 
 }  // namespace varve::cli
 

@@ -4,6 +4,7 @@
 #include "json_output.h"
 #include "options.h"
 #include "progress.h"
+#include "secrets.h"
 #include "varve/ops.h"
 
 namespace varve::cli {
@@ -22,7 +23,7 @@ int run(const Arguments& arguments, Session& session) {
   if (options.parent.empty() && arguments.has("-F"))
     throw UsageError("-F is the format of the new parent, and -b '' says that there is none");
   if (options.unsafe && arguments.has("parent")) throw UsageError("--unsafe does not look at the old parent", "leave out --parent");
-  options.open = open_options(arguments, session.messages);
+  options.open = open_options(arguments, session);
   options.threads = thread_count(arguments);
   options.cancel = &session.cancel;
 
@@ -64,6 +65,7 @@ const Command& rebase_command() {
                                parent_option("the present parent, instead of the one that the image names")},
                               progress_options(),
                               reference_options(),
+                              opening_options(),
                               {sync_option(), json_option()}}),
       .min_operands = 1,
       .max_operands = 1,

@@ -3,6 +3,7 @@
 #include "exit_codes.h"
 #include "json_output.h"
 #include "options.h"
+#include "secrets.h"
 
 namespace varve::cli {
 namespace {
@@ -35,7 +36,7 @@ uint64_t new_size(uint64_t old_size, const SizeChange& change) {
 int run(const Arguments& arguments, Session& session) {
   const std::string& path = arguments.operand(0);
   const SizeChange change = parse_change(arguments.operand(1));
-  OpenOptions options = open_options(arguments, session.messages);
+  OpenOptions options = open_options(arguments, session);
   options.access = Access::read_write;
   Image image = Image::open(path, options);
   const uint64_t old_size = image.size();
@@ -67,6 +68,7 @@ const Command& resize_command() {
       .options = option_rows({{format_option(), {0, "shrink", "", "allow a smaller size; what lies beyond it is lost"}},
                               parent_options(),
                               reference_options(),
+                              opening_options(),
                               {sync_option(), json_option()}}),
       .min_operands = 2,
       .max_operands = 2,

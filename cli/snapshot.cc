@@ -5,6 +5,7 @@
 #include "exit_codes.h"
 #include "json_output.h"
 #include "options.h"
+#include "secrets.h"
 #include "snapshot_actions.h"
 #include "snapshot_tree.h"
 
@@ -12,7 +13,7 @@ namespace varve::cli {
 namespace {
 
 int list(const Arguments& arguments, Session& session) {
-  OpenOptions options = open_options(arguments, session.messages);
+  OpenOptions options = open_options(arguments, session);
   options.ignore_parent = options.parent.empty();
   Image image = Image::open(arguments.operand(1), options);
   const std::vector<SnapshotInfo> all = image.snapshots();
@@ -25,7 +26,7 @@ int list(const Arguments& arguments, Session& session) {
 
 /// An action that changes FILE in place.
 int change(const Arguments& arguments, Session& session, void (*action)(Image& image, const Arguments& arguments)) {
-  OpenOptions options = open_options(arguments, session.messages);
+  OpenOptions options = open_options(arguments, session);
   options.access = Access::read_write;
   Image image = Image::open(arguments.operand(1), options);
   action(image, arguments);
@@ -60,8 +61,9 @@ struct Action {
 
 /// Options that not every action has; export has them all.
 const std::vector<std::string_view>& special_options() {
-  static const std::vector<std::string_view> all = {"-O", "-o",  "since", "force", "-j", "-p", "progress", "quiet", "max-output-bytes",
-                                                    "-U", "sync"};
+  static const std::vector<std::string_view> all = {
+      "-O",           "-o",         "since",           "force",         "-j", "-p", "progress", "quiet", "max-output-bytes", "-U", "sync",
+      "out-key-file", "out-key-fd", "out-key-command", "out-key-format"};
   return all;
 }
 
@@ -110,6 +112,8 @@ std::vector<Option> option_table() {
                       progress_options(),
                       parent_options(),
                       reference_options(),
+                      opening_options(),
+                      out_key_options(),
                       {{0, "max-output-bytes", "SIZE", "export: give up rather than write more than this"}, sync_option(), json_option()}});
 }
 

@@ -42,7 +42,7 @@ std::string name_from(const std::string& target, const std::string& file) {
 }  // namespace
 
 int diff_snapshots(const Arguments& arguments, Session& session) {
-  OpenOptions options = open_options(arguments, session.messages);
+  OpenOptions options = open_options(arguments, session);
   options.ignore_parent = options.parent.empty();
   const std::string& path = arguments.operand(1);
   const std::string& from = arguments.operand(2);
@@ -80,9 +80,10 @@ int export_snapshot(const Arguments& arguments, Session& session) {
   ConvertOptions options;
   options.source_format = format_value(arguments, "-f");
   options.target_format = target_format(arguments, "-O", target);
-  options.open = open_options(arguments, session.messages);
+  options.open = open_options(arguments, session);
   options.open.snapshot = name;
-  options.create = create_options(arguments, session.messages);
+  options.create = create_options(arguments, session);
+  options.create.parent_secret = options.open.secret;  // what was read for the one serves the other
   options.copy.threads = thread_count(arguments);
   options.copy.cancel = &session.cancel;
   options.since = arguments.value("since");

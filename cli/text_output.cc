@@ -32,6 +32,23 @@ std::string value_text(const InfoValue& value) {
   return std::get<std::string>(value);
 }
 
+uint64_t scrypt_memory(const KeyDerivation& how) {
+  constexpr uint64_t kBlock = 128;
+  // What a hostile image says may be more than there is.
+  return how.log2_n < 40 ? (kBlock * how.r) << how.log2_n : UINT64_MAX;
+}
+
+std::string key_slot_text(const KeyDerivation& how) {
+  switch (how.kind) {
+    case KdfKind::scrypt:
+      return "scrypt, N=2^" + std::to_string(how.log2_n) + " r=" + std::to_string(how.r) + " p=" + std::to_string(how.p) + ", " +
+             format_size(scrypt_memory(how));
+    case KdfKind::pbkdf2: return "pbkdf2, " + std::to_string(how.iterations) + " iterations";
+    case KdfKind::none: return "raw key";
+  }
+  return {};
+}
+
 void FieldList::print(std::ostream& out, size_t indent) const {
   size_t width = 0;
   for (const auto& [name, value] : fields_) width = std::max(width, escape_text(name).size());

@@ -20,6 +20,10 @@ std::string exact_size(uint64_t bytes);
 std::string human_duration(uint64_t seconds);
 
 std::string value_text(const InfoValue& value);
+/// Bytes that deriving a key with scrypt takes.
+uint64_t scrypt_memory(const KeyDerivation& how);
+/// "scrypt, N=2^17 r=8 p=1, 128 MiB", "pbkdf2, 1000000 iterations", "raw key".
+std::string key_slot_text(const KeyDerivation& how);
 
 /// Lines of "name:   value", aligned. Values are escaped here.
 class FieldList {

@@ -29,6 +29,10 @@ TEST_CASE("completion offers commands, options, values, formats and creation opt
   CHECK(completions({"check", "--rep"}) == "--repair=safe\n--repair=all\n");
   CHECK(completions({"create", "-f", "ra"}) == "raw\n");
   CHECK(completions({"help", "inf"}) == "info\n");
+  CHECK(completions({"key", "--out-key-fo"}) == "--out-key-format=passphrase\n--out-key-format=raw\n");
+  const TempDir dir;
+  write_file(dir / "secret of mine", "");
+  CHECK(completions({"info", "--key-file=" + dir.path() + "/se"}) == dir.path() + "/secret of mine\n");
   CHECK(contains(completions({"convert", "-O", "vmdk", "-o", "subf"}), "subformat=monolithicSparse\n"));
   CHECK(contains(completions({"convert", "-O", "vmdk", "-o", "hwversion=14,subf"}), "hwversion=14,subformat=monolithicFlat\n"));
 }

@@ -58,7 +58,7 @@ TEST_CASE("info tells format and size, and its JSON keys are stable") {
   CHECK(contains(text.out, "10 MiB (10485760 bytes)"));
   const Json document = json_of(tool({"info", "--json", dir / "a.raw"}));
   CHECK(keys_of(document) == std::vector<std::string>{"allocated_bytes", "cluster_size", "details", "encrypted", "file", "files", "format",
-                                                      "parent", "virtual_size", "warnings"});
+                                                      "locked", "parent", "virtual_size", "warnings"});
   CHECK(document.at("format") == "raw");
   CHECK(document.at("virtual_size") == 10485760);
   CHECK(document.at("parent").is_null());

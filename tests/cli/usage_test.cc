@@ -5,8 +5,8 @@ using namespace varve::test;  // NOLINT
 
 namespace {
 
-const std::vector<std::string> kCommands = {"create", "info",   "convert",  "check",      "map",   "compare", "measure", "resize",
-                                            "rebase", "commit", "snapshot", "attachment", "bench", "formats", "help"};
+const std::vector<std::string> kCommands = {"create", "info",   "convert",  "check",      "map", "compare", "measure", "resize",
+                                            "rebase", "commit", "snapshot", "attachment", "key", "bench",   "formats", "help"};
 
 /// $3 is a fifo whose reader takes some bytes and goes away; $2 gets the exit code of what writes to it.
 RunResult with_short_reader(const std::string& prefix, const std::string& command, const std::string& image) {
@@ -181,8 +181,9 @@ TEST_CASE("formats tells of each format what it can do, as text and as JSON") {
   CHECK(document.at("formats").size() >= 2);
   for (const Json& format : document.at("formats")) {
     CHECK(keys_of(format) == std::vector<std::string>{"can", "description", "extensions", "name", "options"});
-    CHECK(keys_of(format.at("can")) == std::vector<std::string>{"check", "create", "discard", "parent", "repair", "resize", "snapshots",
-                                                                "stream_in", "stream_out", "write", "zero"});
+    CHECK(keys_of(format.at("can")) == std::vector<std::string>{"check", "create", "discard", "encryption", "generations", "parent",
+                                                                "repair", "resize", "snapshots", "stream_in", "stream_out", "write",
+                                                                "zero"});
     for (const Json& option : format.at("options")) CHECK(option.contains("help"));
   }
 }
