@@ -193,7 +193,7 @@ Pointer NativeImage::store_sessions(const Pointer& old) {
   pointer.kind = Kind::data;
   pointer.birth = building();
   pointer.length = table.size();
-  pointer.offset = space_.take_node(pointer.length);
+  pointer.offset = space_.take(pointer.length);
   pointer.tag = cipher()->seal_table(pointer, cipher()->session(), table);
   file_->write_at(pointer.offset, table);
   return pointer;

@@ -61,11 +61,11 @@ void check_places(Superblock& s, uint64_t file_size, bool newest) {
   if (!placed) bad("has a journal where none can be");
 }
 
-/// One extent of whole blocks that is no cluster.
+/// One extent, of as many bytes as whole blocks have, that is no cluster.
 Pointer parse_sessions(const PointerRaw& raw, const Superblock& s, const Header& header) {
   const PointerRules rules{kMaxSessionTable, header.unit, s.end, kBlock};
   const Pointer p = parse_pointer(raw, rules, 0, s.generation);
-  if (p.kind != Kind::data || p.codec != CodecId::none || p.skip != 0 || p.offset % kBlock != 0)
+  if (p.kind != Kind::data || p.codec != CodecId::none || p.skip != 0)
     throw Error(Errc::corrupt, "the superblock has no table of sessions");
   return p;
 }

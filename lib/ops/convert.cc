@@ -138,6 +138,7 @@ Image open_existing(const std::string& path, const std::string& format, const Co
   OpenOptions how;
   how.access = Access::read_write;
   how.format = format;
+  how.secret = options.create.secret;
   how.references = options.create.references;
   how.durable = options.create.durable;
   how.limits = options.create.limits;

@@ -2,6 +2,7 @@
 #include "base/random.h"
 #include "conformance/conformance.h"
 #include "support/pattern.h"
+#include "support/secrets.h"
 
 namespace varve::test {
 namespace {
@@ -17,7 +18,9 @@ ConvertOptions options(TestDisk& disk, const std::string& source_format, const s
   ConvertOptions how;
   how.source_format = source_format;
   how.target_format = target_format;
+  how.open.secret = test_key();
   how.open.file_system = &disk.files();
+  how.create.secret = how.create.parent_secret = test_key();
   how.create.file_system = &disk.files();
   how.copy.threads = threads;
   return how;
@@ -26,6 +29,7 @@ ConvertOptions options(TestDisk& disk, const std::string& source_format, const s
 void expect_content(TestDisk& disk, const std::string& path, const std::string& format) {
   OpenOptions how;
   how.format = format;
+  how.secret = test_key();
   how.file_system = &disk.files();
   Image image = Image::open(path, how);
   CHECK(disk.model().difference(image) == "");
@@ -71,6 +75,7 @@ CONFORMANCE_CASE("compare finds an image equal to its conversion, and finds the 
   OpenOptions how;
   how.format = "raw";
   how.access = Access::read_write;
+  how.secret = test_key();
   how.file_system = &disk.files();
   Image copy = Image::open("dir/out.raw", how);
   Image image = disk.open(Access::read_only);
@@ -109,6 +114,7 @@ CONFORMANCE_CASE("convert into an existing image takes new identifiers from the 
     SeededRandom random(7);
     CreateOptions create;
     create.options = config.options;
+    create.secret = test_key();
     create.file_system = &disk.files();
     create.random = &random;
     create.force = round > 0;

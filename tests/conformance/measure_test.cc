@@ -1,6 +1,7 @@
 // What measure() promises, held against what convert() makes.
 #include "conformance/conformance.h"
 #include "support/pattern.h"
+#include "support/secrets.h"
 
 namespace varve::test {
 namespace {
@@ -11,6 +12,7 @@ constexpr const char* kTarget = "dir/target.img";
 /// Data at the front and a little in the middle, nothing else.
 void make_source(MemoryFileSystem& files, uint64_t size) {
   CreateOptions how;
+  how.secret = test_key();
   how.file_system = &files;
   Image image = Image::create(kSource, "raw", size, how);
   const uint64_t front = std::min<uint64_t>(size, 700000);
@@ -28,7 +30,9 @@ Sizes convert_and_look(MemoryFileSystem& files, const std::string& format, const
   ConvertOptions how;
   how.source_format = "raw";
   how.target_format = format;
+  how.open.secret = test_key();
   how.open.file_system = &files;
+  how.create.secret = how.create.parent_secret = test_key();
   how.create.file_system = &files;
   how.create.options = options;
   convert(kSource, kTarget, how);
@@ -45,6 +49,7 @@ Sizes convert_and_look(MemoryFileSystem& files, const std::string& format, const
 Image open_source(MemoryFileSystem& files) {
   OpenOptions how;
   how.format = "raw";
+  how.secret = test_key();
   how.file_system = &files;
   return Image::open(kSource, how);
 }
@@ -100,6 +105,7 @@ TEST_CASE("measure: what a full disk takes is what convert makes of one") {
     const OptionMap& options = one.second;
     MemoryFileSystem files;
     CreateOptions how;
+    how.secret = test_key();
     how.file_system = &files;
     Image image = Image::create(kSource, "raw", size, how);
     image.write_at(0, pattern(0, 1, size));
@@ -123,6 +129,7 @@ TEST_CASE("measure: what a full disk takes is what convert makes of one") {
 TEST_CASE("measure: parents count, and what a snapshot-less delta zeroes does not") {
   MemoryFileSystem files;
   CreateOptions how;
+  how.secret = test_key();
   how.file_system = &files;
   Image base = Image::create("dir/base.img", "varve", 8u << 20, how);
   base.write_at(0, pattern(0, 1, 2u << 20));

@@ -5,6 +5,7 @@
 #include "native/world.h"
 #include "support/image_kit.h"
 #include "support/pattern.h"
+#include "support/secrets.h"
 #include "support/storages.h"
 
 namespace varve::test {
@@ -23,6 +24,7 @@ CreateOptions over(FileSystem& files, const std::string& snapshot, std::vector<s
 
 OpenOptions reading(FileSystem& files) {
   OpenOptions how;
+  how.secret = test_key();
   how.file_system = &files;
   return how;
 }
@@ -266,6 +268,7 @@ TEST_CASE("an increment holds what changed since a snapshot, and reads as the la
     how.source_format = "varve";
     how.open.file_system = &world.files();
     how.open.snapshot = "tuesday";
+    how.open.secret = how.create.parent_secret = test_key();
     how.create.file_system = &world.files();
     how.create.parent = "disk.varve";
     how.since = "monday";

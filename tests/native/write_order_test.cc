@@ -4,6 +4,7 @@
 
 #include "native/builder.h"
 #include "native/superblock.h"
+#include "native/unlocked.h"
 #include "native/walk.h"
 #include "support/secrets.h"
 #include "support/bytes.h"
@@ -19,9 +20,9 @@ namespace {
 class Watch final : public PassingStorage {
  public:
   explicit Watch(std::shared_ptr<Storage> below) : PassingStorage(std::move(below)) {
-    const native::Header header = native::read_headers(*below_).header;
-    for (const auto& block : {superblocks(header).older, std::optional(superblocks(header).current)})
-      if (block) refers(header, *block);
+    const Unlocked image = unlocked(*below_);
+    for (const auto& block : {image.superblocks.older, std::optional(image.superblocks.current)})
+      if (block) refers(image, *block);
   }
 
   /// Called once, when a cluster has been read. Not for nodes, which are read under a lock.
@@ -45,11 +46,11 @@ class Watch final : public PassingStorage {
     if (!superblock) return;
     REQUIRE(data.size() == kBlock);
     superblock_durable_ = false;
-    const native::Header header = native::read_headers(*below_).header;
-    const native::Superblock newest = superblocks(header).current;
+    const Unlocked image = unlocked(*below_);
+    const native::Superblock& newest = image.superblocks.current;
     CHECK(native::superblock_offset(newest.generation) == offset);
     CHECK(newest.generation == generation_ + 1);
-    refers(header, newest);
+    refers(image, newest);
     ++commits;
   }
 
@@ -69,11 +70,10 @@ class Watch final : public PassingStorage {
   }
 
  private:
-  native::Superblocks superblocks(const native::Header& header) { return native::read_superblocks(*below_, header); }
-
   /// Blocks, for media tear at them.
-  void refers(const native::Header& header, const native::Superblock& s) {
-    native::Extents extents(below_, header, kMiB / 2, kMiB / 2);
+  void refers(const Unlocked& image, const native::Superblock& s) {
+    const native::Header& header = image.headers.header;
+    native::Extents extents(below_, header, kMiB / 2, kMiB / 2, image.cipher);
     const native::Catalog catalog =
         native::parse_catalog(native::read_object(extents, s.catalog, s.end), s.rules(header), s.generation, s.head_parent);
     IntervalSet& blocks = used_[s.generation % 2] = {};
