@@ -63,6 +63,8 @@ void NativeImage::commit() {
   require_sound();
   touched_ = true;
   if (building() > kMaxGeneration) throw Error(Errc::limit, "the image's generation has no successor");
+  // A session's first commit could only append: its table would be the end of the file, and the next one's behind it.
+  if (cipher() != nullptr && space_.knows_used() && !std::exchange(sessions_placed_, true)) sessions_changed_ = true;
   // Until one succeeds no record can stand for a flush: what the tree's memory has is not in the journal.
   head_changed_ = true;
   try {

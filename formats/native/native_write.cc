@@ -111,8 +111,7 @@ Pointer NativeImage::pointer_to(const StoredCluster& stored, uint64_t offset, ui
 /// R7: what a snapshot may hold is not the head's to give up.
 void NativeImage::give_up(const Pointer& pointer) {
   if (pointer.birth <= catalog_.generation_of(head_parent_)) return;
-  // Encrypted, nothing may go to the same place in one generation.
-  const bool mine = pointer.birth == building() && cipher() == nullptr;
+  const bool mine = pointer.birth == building();
   if (!(mine ? space_.take_back(pointer.offset, pointer.length) : space_.free(pointer.offset, pointer.length)))
     throw Error(Errc::corrupt, "two pointers lead to one place").in(file_->name()).at(pointer.offset);
 }
@@ -184,7 +183,7 @@ void NativeImage::write_back(const std::vector<DirtyBlocks::Ticket>& tickets) {
     head_.set(tickets[i].cluster, pointers[i], [this](const Pointer& p) { give_up(p); });
   }
   for (const DirtyBlocks::Ticket& ticket : tickets) dirty_.written_back(ticket);
-  space_.recycle(in_flight_.advance());
+  if (cipher() == nullptr) space_.recycle(in_flight_.advance());  // encrypted, a place is used once in a generation [R9]
   bound_nodes();
 }
 

@@ -72,8 +72,7 @@ TEST_CASE("space that deleted snapshots held is used again: a file does not grow
       uint64_t& most = round < 4 ? early : late;
       most = std::max<uint64_t>(most, world.files().find(kPath)->contents().size());
     }
-    // Encrypted, no place is used twice in one commit, and each session has a table of its own.
-    CHECK(late <= early * (options.contains("encryption") ? 4 : 3) / 2);
+    CHECK(late <= early * 3 / 2);
   }
 }
 
