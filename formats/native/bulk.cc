@@ -1,6 +1,7 @@
 #include "native/bulk.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "native/run_writer.h"
 
@@ -21,7 +22,7 @@ ConstBytes whole(const Part& part) { return part.padded.empty() ? part.data : Co
 struct NativePiece final : BulkPiece {
   uint64_t first = 0;
   std::vector<Part> parts;
-  AlignedBuffer sealed;  ///< what goes into the file, of an encrypted image
+  std::optional<Pool<AlignedBuffer>::Lease> sealed;  ///< what goes into the file, of an encrypted image
 };
 
 std::unique_ptr<BulkPiece> NativeBulkWriter::encode(uint64_t offset, ConstBytes data) {
@@ -44,7 +45,8 @@ std::unique_ptr<BulkPiece> NativeBulkWriter::encode(uint64_t offset, ConstBytes 
 void NativeBulkWriter::seal(NativePiece& piece) {
   size_t bytes = 0;
   for (const Part& part : piece.parts) bytes += part.stored.length;
-  piece.sealed.reset(bytes);
+  piece.sealed = image_.batch_buffers_.borrow();
+  (*piece.sealed)->reset(bytes);
   uint64_t birth = 0;
   {
     const std::lock_guard lock(image_.change_mutex_);
@@ -55,7 +57,7 @@ void NativeBulkWriter::seal(NativePiece& piece) {
   for (Part& part : piece.parts) {
     part.pointer = image_.pointer_to(part.stored, offset, birth);
     if (part.pointer.kind != Kind::data) continue;
-    image_.extents_.seal(part.pointer, part.stored.bytes(whole(part)), piece.sealed.bytes().subspan(done));
+    image_.extents_.seal(part.pointer, part.stored.bytes(whole(part)), (*piece.sealed)->bytes().subspan(done));
     offset += part.stored.length;
     done += part.stored.length;
   }
@@ -82,8 +84,8 @@ void NativeBulkWriter::store(BulkPiece& piece) {
   size_t done = 0;
   for (const Part& part : p.parts) {
     if (part.pointer.kind != Kind::data) continue;
-    const bool sealed = image_.cipher() != nullptr;
-    run.add(part.pointer.offset, sealed ? ConstBytes(p.sealed.bytes().subspan(done, part.stored.length)) : part.stored.bytes(whole(part)));
+    run.add(part.pointer.offset,
+            p.sealed ? ConstBytes((*p.sealed)->bytes().subspan(done, part.stored.length)) : part.stored.bytes(whole(part)));
     done += part.stored.length;
   }
   run.finish();

@@ -13,12 +13,16 @@ import shutil
 import subprocess
 import time
 
+import encrypted
 import native
 from timing import MIB, Result, measure, run
 
 DISK_SIZE = 3 << 30
 FILL = 1100 * MIB
 QEMU_FLAGS = {"default": [], "-m 16 -W": ["-m", "16", "-W"]}
+
+
+PARTS = {**native.PARTS, "native-encrypt": encrypted.print_encrypted}
 
 
 class Job:
@@ -226,9 +230,9 @@ def main():
     parser.add_argument("--runs", type=int, default=5, help="runs of each; the best counts (5)")
     parser.add_argument("--dir", default="build/bench", help="where disks are made and kept for the next time (build/bench)")
     parser.add_argument("--only", choices=["unsynced", "durable"], help="one of the two tables")
-    parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"of {', '.join(JOBS)}, large, scatter, native, {', '.join(native.PARTS)}; all if none is named; native: all of the varve format")
+    parser.add_argument("jobs", nargs="*", metavar="JOB", help=f"of {', '.join(JOBS)}, large, scatter, native, {', '.join(PARTS)}; all if none is named; native: all of the varve format")
     arguments = parser.parse_args()
-    unknown = [name for name in arguments.jobs if name not in [*JOBS, "large", "scatter", "native", *native.PARTS]]
+    unknown = [name for name in arguments.jobs if name not in [*JOBS, "large", "scatter", "native", *PARTS]]
     if unknown:
         parser.error(f"no such job: {', '.join(unknown)}")
     varve, folder = str(pathlib.Path(arguments.varve).resolve()), pathlib.Path(arguments.dir)
@@ -242,7 +246,7 @@ def main():
         print_large(varve, folder, arguments.runs)
     if "scatter" in names:
         print_scatter(varve, str(pathlib.Path(arguments.scatter).resolve()), folder, min(arguments.runs, 2))
-    for name, part in native.PARTS.items():
+    for name, part in PARTS.items():
         if name in names or "native" in names:
             part(varve, folder, arguments.runs)
 
