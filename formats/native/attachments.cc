@@ -166,6 +166,7 @@ void NativeAttachments::put(const AttachmentKey& key, uint64_t time, const Attac
     if (is_attachment(record)) attachment.id = std::max(attachment.id, parse_attachment(record).id);
   if (attachment.id == UINT64_MAX) throw Error(Errc::limit, "the image has no number left for an attachment");
   ++attachment.id;
+  image_.drop_rotation();
   tree.resize(size, [this](const Pointer& p) { image_.space_.free(p.offset, p.length); });
   const Object object = tree.store(image_.building(), image_.node_sink());
   if (const auto old = find(key); old != image_.catalog_.others.end()) erase(old);
@@ -183,6 +184,8 @@ void NativeAttachments::remove(const AttachmentKey& key) {
   const std::lock_guard turn(one_at_a_time_);
   image_.begin_session();
   const std::lock_guard lock(image_.change_mutex_);
+  require(key);
+  image_.drop_rotation();
   erase(require(key));
   image_.catalog_changed_ = true;
   image_.commit();

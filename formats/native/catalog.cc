@@ -8,6 +8,7 @@
 #include "base/checked_math.h"
 #include "base/text.h"
 #include "base/zero.h"
+#include "native/rotation_record.h"
 #include "native/tree.h"
 #include "varve/error.h"
 
@@ -69,6 +70,10 @@ void check_type(const OtherRecord& record) {
     case kSnapshotRecord: break;
     case kParentRecord: objects = 0; break;
     case kAttachmentRecord: flags = 0; break;
+    case kRotationRecord:
+      flags = kMustUnderstandToWrite;
+      objects = record.objects.size();
+      break;
     default: return;
   }
   if (record.flags != flags) bad("holds a record with flags that its type does not have");
@@ -137,6 +142,15 @@ void check_attachments(const Catalog& catalog) {
     Attachment a = parse_attachment(record);
     if (!ids.insert(a.id).second) bad("holds two attachments of one id");
     if (!names.emplace(a.snapshot, std::move(a.name)).second) bad("holds two attachments of one name");
+  }
+}
+
+void check_rotation(const Catalog& catalog, uint64_t head_parent) {
+  bool any = false;
+  for (const OtherRecord& record : catalog.others) {
+    if (record.type != kRotationRecord) continue;
+    if (std::exchange(any, true)) bad("holds two records of a key rotation");
+    bases_of(catalog, record, head_parent);
   }
 }
 
@@ -215,7 +229,8 @@ OtherRecord record_of(const Attachment& a, const Object& object) {
 }
 
 bool Catalog::may_be_written() const {
-  return std::none_of(others.begin(), others.end(), [](const OtherRecord& r) { return (r.flags & kMustUnderstandToWrite) != 0; });
+  return std::none_of(others.begin(), others.end(),
+                      [](const OtherRecord& r) { return r.type != kRotationRecord && (r.flags & kMustUnderstandToWrite) != 0; });
 }
 
 const Snapshot* Catalog::find(uint64_t id) const {
@@ -266,6 +281,7 @@ Catalog parse_catalog(ConstBytes bytes, const PointerRules& rules, uint64_t gene
   arrange(catalog, generation, head_parent);
   check_references(catalog);
   check_attachments(catalog);
+  check_rotation(catalog, head_parent);
   return catalog;
 }
 

@@ -7,6 +7,7 @@
 #include "base/checked_math.h"
 #include "base/unit_set.h"
 #include "native/native_image.h"
+#include "native/rotation_record.h"
 #include "native/walk.h"
 #include "varve/error.h"
 
@@ -27,8 +28,14 @@ std::vector<Subject> subjects_of(const Superblock& superblock, const Catalog& ca
     add(s.hidden ? "a branch point" : "snapshot " + s.name, s.object, s.parent).branch_point = s.hidden;
     numbers[s.id] = all.size() - 1;
   }
-  for (const OtherRecord& record : catalog.others)
-    for (const Object& object : record.objects) all.push_back({"a record of the catalog", object});
+  for (const OtherRecord& record : catalog.others) {
+    const std::vector<ObjectBase> bases = bases_of(catalog, record, superblock.head_parent);
+    const size_t first = all.size();
+    for (size_t i = 0; i < bases.size(); ++i) {
+      Subject& subject = all.emplace_back(Subject{"a record of the catalog", record.objects[i], bases[i].generation});
+      if (bases[i].object) subject.parent = first + *bases[i].object;
+    }
+  }
   add("the disk", superblock.head, superblock.head_parent);
   return all;
 }

@@ -120,6 +120,10 @@ class NativeImage final : public FormatImage {
   void free_once(const Pointer& pointer);
   void drop_leftovers();
 
+  // rotate.cc
+  void drop_rotation();
+  Tree::GiveUp give_up_after(uint64_t generation);
+
   // native_write.cc
   void begin_session();
   void begin_cipher_session();

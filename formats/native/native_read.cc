@@ -183,6 +183,7 @@ ImageInfo NativeImage::info() const {
   auto& details = info.details;
   describe(header, durable_.generation, details);
   if (header.encrypted) details.emplace_back("root_tag", to_hex(std::as_bytes(std::span(durable_.tag))));
+  if (header.encrypted) details.emplace_back("key_rotation_unfinished", parts_.cipher->master_keys().size() > 1);
   details.emplace_back("clean", durable_.clean);
   details.emplace_back("snapshots", uint64_t{catalog_.snapshots.size()});
   return info;

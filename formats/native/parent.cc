@@ -69,6 +69,7 @@ void NativeImage::lie_over(std::optional<ParentReference> reference) {
   begin_session();
   const std::lock_guard lock(change_mutex_);
   require_sound();
+  drop_rotation();
   const uint32_t before = head_.parent();
   const bool shared =
       std::any_of(catalog_.snapshots.begin(), catalog_.snapshots.end(), [&](const Snapshot& s) { return s.object.parent == before; });

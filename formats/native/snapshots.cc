@@ -73,7 +73,9 @@ void NativeImage::free_once(const Pointer& pointer) {
 std::unique_lock<std::mutex> NativeSnapshots::begin() {
   if (image_.parts_.created) throw Error(Errc::unsupported, "an image that is being created has no snapshots yet").hint("close it first");
   image_.begin_session();
-  return std::unique_lock(image_.change_mutex_);
+  std::unique_lock lock(image_.change_mutex_);
+  image_.drop_rotation();
+  return lock;
 }
 
 /// What the head holds is on disk afterwards, so that trees can be compared there.

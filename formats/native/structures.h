@@ -144,6 +144,7 @@ static_assert(sizeof(RecordRaw) == 16);
 inline constexpr uint32_t kSnapshotRecord = 1;
 inline constexpr uint32_t kParentRecord = 2;
 inline constexpr uint32_t kAttachmentRecord = 3;
+inline constexpr uint32_t kRotationRecord = 4;
 
 struct SnapshotRaw {
   UuidBytes uuid;
@@ -175,6 +176,17 @@ struct AttachmentRaw {
   le32 reserved;
 };
 static_assert(sizeof(AttachmentRaw) == 32);
+
+struct RotationRaw {
+  le32 epoch;
+  le32 generations;
+  le32 done;
+  le32 reserved;
+  le64 next_cluster;
+  TagBytes head_tag;
+  le64 head_size;
+};
+static_assert(sizeof(RotationRaw) == 48);
 
 // ---- section 9 -------------------------------------------------------------------------------------
 

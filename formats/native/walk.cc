@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "native/rotation_record.h"
 #include "varve/error.h"
 
 namespace varve::native {
@@ -73,6 +74,27 @@ void walk_unshared(Extents& extents, const Object& object, const Object& other, 
   Comparison{extents, after, end, visit}.compare(object.root, object.height, beside, level);
 }
 
+void walk_record(Extents& extents, const Catalog& catalog, const OtherRecord& record, uint64_t head_parent, uint64_t end,
+                 const VisitExtent& visit) {
+  const std::vector<ObjectBase> bases = bases_of(catalog, record, head_parent);
+  for (size_t i = 0; i < bases.size(); ++i)
+    walk_own(extents, record.objects[i], bases[i].object ? record.objects[*bases[i].object] : Object{}, bases[i].generation, end, visit);
+}
+
+void walk_lineage(Extents& extents, const Object& head, const Catalog& catalog, uint64_t head_parent, uint64_t end,
+                  const VisitExtent& visit) {
+  std::unordered_map<uint64_t, const Snapshot*> by_id;  // there may be a hundred thousand
+  for (const Snapshot& snapshot : catalog.snapshots) by_id[snapshot.id] = &snapshot;
+  const auto own = [&](const Object& object, uint64_t parent) {
+    const auto above = by_id.find(parent);
+    if (above == by_id.end()) return walk_own(extents, object, Object{}, 0, end, visit);
+    walk_own(extents, object, above->second->object, above->second->generation, end, visit);
+  };
+  for (const Snapshot& snapshot : catalog.snapshots) own(snapshot.object, snapshot.parent);
+  for (const OtherRecord& record : catalog.others) walk_record(extents, catalog, record, head_parent, end, visit);
+  own(head, head_parent);
+}
+
 UnitSet used_space(Extents& extents, const Superblock& superblock, const Catalog& catalog, const std::function<void()>& at_node) {
   UnitSet used(extents.header().unit);
   // Two owners of one place: then nothing can be said of what is free. It also ends walks over nodes that lead to the same ones again and
@@ -84,17 +106,7 @@ UnitSet used_space(Extents& extents, const Superblock& superblock, const Catalog
   used.insert(superblock.journal_offset, superblock.journal_length);
   used.insert(superblock.sessions.offset, superblock.sessions.length);
   walk(extents, superblock.catalog, 0, superblock.end, take);
-  std::unordered_map<uint64_t, const Snapshot*> by_id;  // there may be a hundred thousand
-  for (const Snapshot& snapshot : catalog.snapshots) by_id[snapshot.id] = &snapshot;
-  const auto own = [&](const Object& object, uint64_t parent) {
-    const auto above = by_id.find(parent);
-    if (above == by_id.end()) return walk_own(extents, object, Object{}, 0, superblock.end, take);
-    walk_own(extents, object, above->second->object, above->second->generation, superblock.end, take);
-  };
-  for (const Snapshot& snapshot : catalog.snapshots) own(snapshot.object, snapshot.parent);
-  for (const OtherRecord& record : catalog.others)
-    for (const Object& object : record.objects) walk(extents, object, 0, superblock.end, take);
-  own(superblock.head, superblock.head_parent);
+  walk_lineage(extents, superblock.head, catalog, superblock.head_parent, superblock.end, take);
   return used;
 }
 
