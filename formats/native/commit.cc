@@ -210,6 +210,7 @@ void NativeImage::give_up_object(const Object& object) {
 /// beside everything else; who closes the image before that leaves the free space to the next one. Damage there, or a place that can't be
 /// read, is no reason to stop: then only the end is appended to.
 void NativeImage::find_free_space() {
+  if (std::exchange(looked_for_space_, true)) return;
   // Without its catalog nobody knows what that state refers to.
   if (parts_.created || catalog_lost_) return;
   size_t nodes = 0;

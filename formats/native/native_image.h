@@ -197,6 +197,7 @@ class NativeImage final : public FormatImage {
   Catalog catalog_at_open_;  ///< what find_free_space() goes over
   bool catalog_changed_ = false;
   bool sessions_changed_ = false;        ///< so the next commit stores the table of them
+  bool looked_for_space_ = false;
   bool sessions_placed_ = false;         ///< it was stored when free space was known
   bool head_changed_ = false;            ///< in a way that the journal does not hold
   uint64_t skipped_ = 0;                 ///< generations that failed commits have used up

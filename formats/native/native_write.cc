@@ -54,8 +54,13 @@ void NativeImage::begin_session() {
         .hint("use a newer version");
   if (durable_.generation >= kLastWritable)
     throw Error(Errc::limit, "the image's generation has no successor").hint("convert the image into a new one");
-  if (!touched_ && !parts_.created) begin_cipher_session();
+  if (touched_) return;
+  if (!parts_.created) begin_cipher_session();
   touched_ = true;
+  // After a clean end both superblocks refer to the same, so what is free is free at once.
+  const auto& [current, older, fault] = parts_.superblocks;
+  const bool same = older && older->head.root == current.head.root && older->catalog.root == current.catalog.root && older->sessions == current.sessions;
+  if (durable_.clean && same && older->journal_offset == current.journal_offset) find_free_space();
 }
 
 /// What is written from now on is encrypted under a salt that no other program, and no other copy of the file, has.

@@ -59,7 +59,7 @@ TEST_CASE("space that deleted snapshots held is used again: a file does not grow
     World world(options);
     uint64_t early = 0;
     uint64_t late = 0;
-    for (int round = 0; round < 12; ++round) {
+    for (int round = 0; round < 40; ++round) {
       for (int i = 0; i < 12; ++i) {
         world.random_change(rng, static_cast<uint64_t>(i));
         world.create("s" + std::to_string(i));
@@ -69,7 +69,7 @@ TEST_CASE("space that deleted snapshots held is used again: a file does not grow
       CHECK(world.image().snapshots().empty());
       world.reopen();
       world.expect_all();
-      uint64_t& most = round < 4 ? early : late;
+      uint64_t& most = round < 10 ? early : late;
       most = std::max<uint64_t>(most, world.files().find(kPath)->contents().size());
     }
     CHECK(late <= early * 3 / 2);
