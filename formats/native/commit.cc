@@ -25,6 +25,16 @@ void NativeImage::require_sound() const {
   throw Error(Errc::io, "an earlier flush failed, so what is on the medium is not known").in(file_->name()).hint("open the image anew");
 }
 
+/// After a failed flush a second one can succeed though the data are gone.
+void NativeImage::last_if_it_fails(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (...) {
+    broken_ = true;
+    throw;
+  }
+}
+
 void NativeImage::flush() {
   ++flushes_waiting_;
   const std::lock_guard lock(change_mutex_);

@@ -150,16 +150,7 @@ class NativeImage final : public FormatImage {
 
   // commit.cc
   void require_sound() const;
-  /// After a failed flush a second one can succeed though the data are gone.
-  template <typename Call>
-  void last_if_it_fails(Call call) {
-    try {
-      call();
-    } catch (...) {
-      broken_ = true;
-      throw;
-    }
-  }
+  void last_if_it_fails(const std::function<void()>& call);
   bool try_journal();
   void commit();
   void write_generation();
