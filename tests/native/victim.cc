@@ -149,6 +149,35 @@ std::vector<Interval> records_of(Storage& file, const native::Superblock& s) {
   return found;
 }
 
+void expect_refused(const Outcome& outcome) {
+  REQUIRE_MESSAGE(outcome.error, "the attack was not seen");
+  CHECK_MESSAGE((outcome.error == Errc::corrupt || outcome.error == Errc::authentication), outcome.message);
+}
+
+void expect_all(const Outcome& outcome, const Contents& expected) {
+  REQUIRE_MESSAGE(!outcome.error, outcome.message);
+  CHECK(outcome.contents == expected);
+}
+
+std::unique_ptr<Victim> make_victim(OptionMap options) {
+  options.emplace("cluster_size", "4K");
+  auto v = std::make_unique<Victim>(std::move(options));
+  v->open();
+  v->write(0, 64 * kKiB);
+  v->write(128 * kKiB, 32 * kKiB);
+  v->close();
+  return v;
+}
+
+void rewrite(Victim& v) {
+  v.open();
+  v.write(0, 4 * kKiB);
+  v.flush();
+  v.write(0, 64 * kKiB);
+  v.write(128 * kKiB, 32 * kKiB);
+  v.close();
+}
+
 // ---- the clear parts ---------------------------------------------------------------------------------
 
 void change_header(Storage& file, const std::function<void(native::HeaderRaw&)>& change, std::vector<size_t> copies) {

@@ -75,6 +75,15 @@ class Victim {
   uint64_t patterns_ = 0;
 };
 
+/// The error says that the image is not what was written: anything else is a success of the attacker.
+void expect_refused(const Outcome& outcome);
+void expect_all(const Outcome& outcome, const Contents& expected);
+
+/// An image of clusters of 4 KiB, closed, with two runs of them.
+std::unique_ptr<Victim> make_victim(OptionMap options = {});
+/// Everything anew in a session of its own, which uses free space after its first commit.
+void rewrite(Victim& v);
+
 /// Extents of the newest state, by their place in an object: that of a snapshot, or of the disk.
 std::vector<native::Pointer> extents_of(const std::shared_ptr<Storage>& file, native::Kind kind, const std::string& snapshot = {});
 
