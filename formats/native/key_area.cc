@@ -16,6 +16,7 @@ namespace {
 // can change: so nothing here is believed before the MAC has been verified, and there is no cipher but one.
 
 constexpr uint32_t kMostP = 16;
+constexpr uint32_t kMostR = uint32_t{1} << 20;
 constexpr uint32_t kMostLog2N = 40;
 constexpr uint32_t kLeastLog2N = 15;
 constexpr uint64_t kLeastIterations = 600000;
@@ -138,7 +139,7 @@ uint64_t work_of(const KeyDerivation& how, const Limits& limits) {
     return how.iterations;
   }
   // Without a product that wraps: 128 x N x r is held against its bound, and N x r x p stays below 2^62 then.
-  if (how.log2_n > kMostLog2N || how.p > kMostP || how.r > limits.kdf_memory / 128 >> how.log2_n)
+  if (how.log2_n > kMostLog2N || how.p > kMostP || how.r > kMostR || how.r > limits.kdf_memory / 128 >> how.log2_n)
     return refuse("scrypt with N=2^" + std::to_string(how.log2_n) + " r=" + std::to_string(how.r) + " p=" + std::to_string(how.p));
   return (uint64_t{how.r} << how.log2_n) * how.p;
 }
@@ -298,8 +299,9 @@ void authenticate(KeyAreaRaw& area, const HeaderRaw& header, const Uuid& crypt_u
   area.tag = tag_of_area(area);
 }
 
-void write_key_area(Storage& file, const KeyAreaRaw& area) {
-  for (const size_t copy : {1, 0}) {
+void write_key_area(Storage& file, const KeyAreaRaw& area, const std::array<std::string, 2>& faults) {
+  const size_t first = faults[0].empty() ? 1 : 0;
+  for (const size_t copy : {first, 1 - first}) {
     file.write_at(key_area_offset(copy), bytes_of(area));
     file.flush();
   }
