@@ -36,7 +36,7 @@ void expect_code(Victim& v, Errc expected) {
 // ---- the header --------------------------------------------------------------------------------------
 
 struct HeaderChange {
-  const char* name;
+  std::string name;
   Errc expected;
   std::function<void(HeaderRaw&)> change;
 };
@@ -91,7 +91,7 @@ TEST_CASE("varve, encrypted: a header that was changed without the key is refuse
 }
 
 TEST_CASE("varve, encrypted: an image that says it is plain is refused where encryption is wanted") {
-  Victim v({});
+  Victim v(OptionMap{});
   MemoryFileSystem files;
   CreateOptions how;
   how.file_system = &files;
@@ -142,7 +142,7 @@ TEST_CASE("varve, encrypted: a key area that was changed without the key is refu
   CHECK(v->image().add_key(raw_key(9)) == 1);
   v->close();
   const Bytes file = v->file();
-  const auto expect = [&](const char* name, Errc expected, const std::function<void(KeyAreaRaw&)>& change) {
+  const auto expect = [&](const std::string& name, Errc expected, const std::function<void(KeyAreaRaw&)>& change) {
     CAPTURE(name);
     v->put(file);
     change_key_area(*v->storage(), change);
@@ -181,7 +181,7 @@ void fill_with_passphrase(Victim& v, const KeyDerivation& how) {
   const native::Unlocked keys = native::unlock(*area, headers, raw_key(), {}, {});
   native::fill_slot(*area, 0, headers.header.crypt_uuid, keys.keys, passphrase("correct horse"), how, system_random());
   native::authenticate(*area, headers.raw, headers.header.crypt_uuid, keys.keys);
-  native::write_key_area(file, *area);
+  native::write_key_area(file, *area, {});
 }
 
 TEST_CASE("varve, encrypted: what a passphrase costs can't be changed without it") {
