@@ -16,6 +16,8 @@ namespace {
 // can change: so nothing here is believed before the MAC has been verified, and there is no cipher but one.
 
 constexpr uint32_t kMostP = 16;
+constexpr uint32_t kMostR = uint32_t{1} << 20;
+constexpr uint32_t kMostLog2N = 40;
 constexpr uint32_t kLeastLog2N = 15;
 constexpr uint64_t kLeastIterations = 600000;
 constexpr size_t kMostPassphrase = 1024;
@@ -57,6 +59,9 @@ void check_slot(const KeySlotRaw& slot) {
   }
   if (slot.type > kSlotRaw) throw Error(Errc::unsupported, "a key slot of a type that is not known").hint("use a newer version");
   if (slot.reserved != 0 || !is_zero(std::as_bytes(std::span(slot.reserved2)))) bad("has reserved bytes set");
+  const bool scrypt_possible = slot.log2_n != 0 && slot.r != 0 && slot.p != 0 && slot.log2_n < uint64_t{16} * slot.r;
+  if ((slot.type == kSlotScrypt && !scrypt_possible) || (slot.type == kSlotPbkdf2 && slot.iterations == 0))
+    bad("names a derivation that there can't be");
   const uint32_t first = slot.wrapped[0].epoch;
   const uint32_t second = slot.wrapped[1].epoch;
   if (first == 0 || (second != 0 && second <= first)) bad("holds no possible keys");
@@ -133,8 +138,8 @@ uint64_t work_of(const KeyDerivation& how, const Limits& limits) {
     if (how.iterations > limits.kdf_iterations) return refuse(std::to_string(how.iterations) + " iterations of PBKDF2");
     return how.iterations;
   }
-  if (how.log2_n > 40 || how.p == 0 || how.p > kMostP || how.r == 0 || how.r > (uint64_t{1} << 20) ||
-      (uint64_t{128} * how.r << how.log2_n) > limits.kdf_memory)
+  // Without a product that wraps: 128 x N x r is held against its bound, and N x r x p stays below 2^62 then.
+  if (how.log2_n > kMostLog2N || how.p > kMostP || how.r > kMostR || how.r > limits.kdf_memory / 128 >> how.log2_n)
     return refuse("scrypt with N=2^" + std::to_string(how.log2_n) + " r=" + std::to_string(how.r) + " p=" + std::to_string(how.p));
   return (uint64_t{how.r} << how.log2_n) * how.p;
 }
@@ -219,9 +224,9 @@ Unlocked unlock(const KeyAreaRaw& area, const Headers& headers, const KeySecret&
     if (!of_its_kind || (only && *only != slot.slot)) continue;
     work += work_of(slot.how, limits);
     tried.push_back(slot.slot);
+    if (work > limits.kdf_work)
+      throw Error(Errc::limit, "trying all key slots takes more work than allowed").hint("name one with --key-slot");
   }
-  if (work > limits.kdf_work)
-    throw Error(Errc::limit, "trying all key slots takes more work than allowed").hint("name one with --key-slot");
   const Uuid& crypt_uuid = headers.header.crypt_uuid;
   for (const unsigned slot : tried) {
     SlotKeys of_slot = slot_keys(area.slots[slot], secret);
@@ -246,14 +251,15 @@ void require_strong(const KeySecret& secret, const KeyDerivation& how, const Lim
   require_length(secret);
   KeyDerivation real = how;
   real.kind = kdf_of(secret, how.kind);
-  if (real.kind == KdfKind::scrypt && (how.log2_n < kLeastLog2N || how.r < 8))
-    throw Error(Errc::invalid_argument, "scrypt with less than N=2^15 and r=8 protects no passphrase");
+  if (real.kind == KdfKind::scrypt && (how.log2_n < kLeastLog2N || how.r < 8 || how.p == 0))
+    throw Error(Errc::invalid_argument, "scrypt with less than N=2^15, r=8 and p=1 protects no passphrase");
   if (real.kind == KdfKind::pbkdf2 && how.iterations < kLeastIterations)
     throw Error(Errc::invalid_argument, "PBKDF2 with less than 600000 iterations protects no passphrase");
   if (work_of(real, limits) > limits.kdf_work) throw Error(Errc::limit, "a key derivation that takes more work than allowed");
 }
 
-void add_master_key(KeyAreaRaw& area, unsigned index, const Uuid& crypt_uuid, const Secret& wrap, const MasterKey& key, RandomSource& random) {
+void add_master_key(KeyAreaRaw& area, unsigned index, const Uuid& crypt_uuid, const Secret& wrap, const MasterKey& key,
+                    RandomSource& random) {
   KeySlotRaw& slot = area.slots[index];
   WrappedKeyRaw& one = slot.wrapped[slot.wrapped[0].epoch == 0 ? 0 : 1];
   one.epoch = key.epoch;
@@ -293,8 +299,9 @@ void authenticate(KeyAreaRaw& area, const HeaderRaw& header, const Uuid& crypt_u
   area.tag = tag_of_area(area);
 }
 
-void write_key_area(Storage& file, const KeyAreaRaw& area) {
-  for (const size_t copy : {1, 0}) {
+void write_key_area(Storage& file, const KeyAreaRaw& area, const std::array<std::string, 2>& faults) {
+  const size_t first = faults[0].empty() ? 1 : 0;
+  for (const size_t copy : {first, 1 - first}) {
     file.write_at(key_area_offset(copy), bytes_of(area));
     file.flush();
   }

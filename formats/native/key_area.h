@@ -48,14 +48,16 @@ void fill_slot(KeyAreaRaw& area, unsigned slot, const Uuid& crypt_uuid, const Ma
                const KeyDerivation& how, RandomSource& random);
 void empty_slot(KeyAreaRaw& area, unsigned slot);
 /// A further master key, for which the slot has room.
-void add_master_key(KeyAreaRaw& area, unsigned slot, const Uuid& crypt_uuid, const Secret& wrap, const MasterKey& key, RandomSource& random);
+void add_master_key(KeyAreaRaw& area, unsigned slot, const Uuid& crypt_uuid, const Secret& wrap, const MasterKey& key,
+                    RandomSource& random);
 /// All slots keep the newest master key alone.
 void drop_older_keys(KeyAreaRaw& area);
 
 /// MAC, under the newest of the keys, and tag.
 void authenticate(KeyAreaRaw& area, const HeaderRaw& header, const Uuid& crypt_uuid, const MasterKeys& keys);
-/// Second copy, flush, first copy, flush: one of the two is whole at any time.
-void write_key_area(Storage& file, const KeyAreaRaw& area);
+/// One copy, flush, the other one, flush. What does not count is written first: so one of the two is whole at any time, and none comes
+/// back.
+void write_key_area(Storage& file, const KeyAreaRaw& area, const std::array<std::string, 2>& faults);
 
 constexpr uint64_t key_area_offset(size_t copy) { return kRegions[copy] + kKeyAreaInRegion; }
 

@@ -17,7 +17,8 @@ std::vector<KeySlotInfo> NativeKeys::list() {
 
 /// A copy to be changed. The lock is held.
 std::unique_ptr<KeyAreaRaw> NativeKeys::begin() const {
-  if (image_.parts_.created) throw Error(Errc::unsupported, "the keys of an image that is being created can't change").hint("close it first");
+  if (image_.parts_.created)
+    throw Error(Errc::unsupported, "the keys of an image that is being created can't change").hint("close it first");
   if (!image_.parts_.headers.header.may_be_written)
     throw Error(Errc::unsupported, "the image has features that this program does not know, so it can't be written to")
         .hint("use a newer version");
@@ -35,7 +36,7 @@ void NativeKeys::require_filled(unsigned slot) const {
 void NativeKeys::put(std::unique_ptr<KeyAreaRaw> next) {
   next->sequence = next->sequence + 1;
   authenticate(*next, encode(image_.parts_.headers.header), image_.cipher()->crypt_uuid(), image_.cipher()->master_keys());
-  image_.last_if_it_fails([&] { write_key_area(*image_.file_, *next); });
+  image_.last_if_it_fails([&] { write_key_area(*image_.file_, *next, image_.parts_.key_area.faults); });
   image_.parts_.key_area.raw = std::move(next);
   image_.parts_.key_area.faults = {};
 }
@@ -67,7 +68,8 @@ void NativeKeys::remove(unsigned slot) {
   auto next = begin();
   require_filled(slot);
   if (slots_of(*next).size() == 1)
-    throw Error(Errc::invalid_argument, "key slot " + std::to_string(slot) + " is the last one, and nothing would open the image without it")
+    throw Error(Errc::invalid_argument,
+                "key slot " + std::to_string(slot) + " is the last one, and nothing would open the image without it")
         .hint("add another one first");
   empty_slot(*next, slot);
   put(std::move(next));

@@ -81,9 +81,7 @@ void Image::change_key(unsigned slot, const KeySecret& secret, const KeyDerivati
 void Image::remove_key(unsigned slot) {
   node_->change_keys("remove a key", [&](Keys& all) { all.remove(slot); });
 }
-void Image::rotate_key(const RotateOptions& options) {
-  node_->change_keys("rotate the key", [&](Keys& all) { all.rotate(options); });
-}
+void Image::rotate_key(const RotateOptions& options) { node_->rotate_key(options); }
 CheckReport Image::check(const CheckOptions& options) { return node_->check(options); }
 void Image::close() { node_->close(); }
 void Image::abort() noexcept { node_->abort(); }

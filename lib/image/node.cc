@@ -329,7 +329,13 @@ std::vector<KeySlotInfo> Node::key_slots() {
 void Node::change_keys(const char* operation, const std::function<void(Keys&)>& change) {
   Keys& all = require_keys(operation);
   require_writable(operation);
-  change_catalog([&] { change(all); });
+  named([&] { change(all); });
+}
+
+void Node::rotate_key(const RotateOptions& options) {
+  Keys& all = require_keys("rotate the key");
+  require_writable("rotate the key");
+  change_catalog([&] { all.rotate(options); });
 }
 
 void Node::change_catalog(const std::function<void()>& change) {

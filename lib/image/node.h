@@ -74,7 +74,9 @@ class Node {
   bool snapshot_is_held(const std::string& name);
   void diff_snapshots(const std::string& from, const std::string& to, const std::function<void(const Extent&)>& visit);
   std::vector<KeySlotInfo> key_slots();
+  /// What fails has changed nothing, or the format writes nothing any more.
   void change_keys(const char* operation, const std::function<void(Keys&)>& change);
+  void rotate_key(const RotateOptions& options);
   /// After a failure nothing is written any more, unless it was the name that could not be.
   void change_snapshots(const char* operation, const std::function<void(Snapshots&)>& change);
   void close();

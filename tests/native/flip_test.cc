@@ -30,17 +30,6 @@ constexpr uint64_t kFlips = 2000;  ///< of each image
 constexpr size_t kChunksRead = 12;
 constexpr uint64_t kAllEvery = 100;
 
-/// Writes down which parts of the file are read.
-class TracedStorage final : public PassingStorage {
- public:
-  using PassingStorage::PassingStorage;
-  void read_at(uint64_t offset, MutableBytes out) override {
-    reads.push_back({offset, out.size()});
-    below_->read_at(offset, out);
-  }
-  std::vector<Interval> reads;
-};
-
 class FlippedStorage final : public PassingStorage {
  public:
   FlippedStorage(std::shared_ptr<Storage> below, uint64_t place, std::byte mask)

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "base/interval_set.h"
 #include "io/file_system.h"
 #include "varve/error.h"
 #include "varve/storage.h"
@@ -50,6 +51,17 @@ class CountingStorage final : public PassingStorage {
 
  private:
   std::atomic<uint64_t>& bytes_;
+};
+
+/// Writes down which parts of the file are read.
+class TracedStorage final : public PassingStorage {
+ public:
+  using PassingStorage::PassingStorage;
+  void read_at(uint64_t offset, MutableBytes out) override {
+    reads.push_back({offset, out.size()});
+    below_->read_at(offset, out);
+  }
+  std::vector<Interval> reads;
 };
 
 // ---- recording ---------------------------------------------------------------------------------
