@@ -17,6 +17,7 @@ import tempfile
 
 sys.dont_write_bytecode = True
 import mutator
+import varve_crypto
 import varve_reader
 import xxh3
 
@@ -25,6 +26,9 @@ SEED = int(os.environ.get("VARVE_TEST_SEED", "20261123"), 0)
 DIVISOR = max(1, int(os.environ.get("VARVE_TEST_SEEDS_DIVISOR", "1")))
 KIB, MIB = 1024, 1 << 20
 CONFIGURATIONS = [f"cluster_size={size},compression={codec}" for size in ("4K", "64K", "2M") for codec in ("none", "zlib", "zstd")]
+ENCRYPTION = "encryption=aes-256-gcm"
+ENCRYPTED = [f"cluster_size=4K,{ENCRYPTION}", f"cluster_size=64K,compression=zstd,{ENCRYPTION}", f"cluster_size=2M,compression=zlib,{ENCRYPTION}"]
+KEY = bytes((1 + 7 * i) % 256 for i in range(32))  # tests/support/secrets.h
 
 
 class Skipped(Exception):
@@ -38,9 +42,24 @@ class Bench:
         self.directory, self.writer, self.conformance_images = pathlib.Path(directory), writer, conformance_images
         self.image, self.raw, self.out = (self.directory / name for name in ("image.varve", "image.raw", "out.raw"))
         self.random = random.Random(SEED)
+        self.key = self.secret_file("key", KEY)
+        self.secret = varve_crypto.Secret(True, KEY)
+        self.opening, self.new = (["--key-file", self.key, "--key-format", "raw"], ["--out-key-file", self.key, "--out-key-format", "raw"])
+
+    def secret_file(self, name, content):
+        path = self.directory / name
+        path.write_bytes(content)
+        path.chmod(0o600)
+        return path
+
+    def with_passphrase(self, content):
+        """From here on what is made and opened is under this one."""
+        path = self.secret_file("passphrase", content)
+        self.secret = varve_crypto.Secret(False, content)
+        self.opening, self.new = ["--key-file", path], ["--out-key-file", path]
 
     def tool(self, *arguments):
-        return subprocess.run([TOOL, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+        return subprocess.run([TOOL, *map(str, [*arguments, *self.opening])], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
 
     def done(self, *arguments):
         result = self.tool(*arguments)
@@ -49,7 +68,8 @@ class Bench:
     def make(self, options, contents):
         """An image by conversion of these bytes."""
         self.raw.write_bytes(contents)
-        self.done("convert", "--sync=none", "--force", "-f", "raw", "-O", "varve", "-o", options, self.raw, self.image)
+        new = self.new if ENCRYPTION in options else []
+        self.done("convert", "--sync=none", "--force", "-f", "raw", "-O", "varve", "-o", options, *new, self.raw, self.image)
 
     def by_library(self, path=None):
         """The disk's bytes, or None if the library refuses."""
@@ -57,9 +77,12 @@ class Bench:
         assert result.returncode in (0, 1), f"exit code {result.returncode}: {result.stderr}"
         return self.out.read_bytes() if result.returncode == 0 else None
 
+    def open(self, path=None):
+        return varve_reader.Image(path or self.image, self.secret)
+
     def by_reader(self, path=None, snapshot=None):
         try:
-            varve_reader.dump(varve_reader.Image(path or self.image), snapshot, self.out)
+            varve_reader.dump(self.open(path), snapshot, self.out)
             return self.out.read_bytes()
         except (varve_reader.Damage, varve_reader.Unsupported):
             return None
@@ -132,7 +155,7 @@ def the_tags_own_implementation_agrees_with_xxhsum(bench):
 
 
 def every_configuration_reads_as_the_library_reads_it(bench):
-    for options in CONFIGURATIONS:
+    for options in CONFIGURATIONS + ENCRYPTED:
         for size in (0, 512, 4096, 65536, 1000003, 5 * MIB + 1536):
             contents = bench.mixture(size)
             bench.make(options, contents)
@@ -141,16 +164,16 @@ def every_configuration_reads_as_the_library_reads_it(bench):
 
 
 def tall_trees_of_sparse_disks_read_alike(bench):
-    for options, size in (("cluster_size=4K", 9 * 2**30), ("cluster_size=64K,compression=zstd", 2**40)):
+    for options, size in (("cluster_size=4K", 9 * 2**30), ("cluster_size=64K,compression=zstd", 2**40), (ENCRYPTED[0], 9 * 2**30)):
         bench.image.unlink(missing_ok=True)
-        bench.done("create", "-f", "varve", "-o", options, bench.image, size)
+        bench.done("create", "-f", "varve", "-o", options, *(bench.new if ENCRYPTION in options else []), bench.image, size)
         places = [0, 2 * MIB - 512, size // 2 + 12345, size - 512]
         commands = [("write", place, bench.text(512)) for place in places]
         data = b"".join(written for _, _, written in commands)
         (bench.directory / "data").write_bytes(data)
         lines = [f"write {place} 512 {512 * i}" for i, place in enumerate(places)]
         subprocess.run([bench.writer, bench.image, bench.directory / "data"], input="\n".join(lines + ["close"]), text=True, check=True)
-        image = varve_reader.Image(bench.image)
+        image = bench.open()
         seen = {offset: bytes(piece) for offset, _, piece in image.walk(image.head, image.superblock.generation) if piece and any(piece)}
         cluster = image.header.cluster_size
         for place, (_, _, written) in zip(places, commands):
@@ -170,12 +193,12 @@ def in_place_writes(bench, size, cluster):
 
 
 def what_was_flushed_and_never_closed_reads_alike(bench):
-    for options in CONFIGURATIONS:
+    for options in CONFIGURATIONS + ENCRYPTED:
         contents = bytearray(bench.mixture(5 * MIB + 512))
         bench.make(options + ",journal_size=1M", bytes(contents))
-        cluster = varve_reader.Image(bench.image).header.cluster_size
+        cluster = bench.open().header.cluster_size
         bench.write(contents, in_place_writes(bench, len(contents), min(cluster, MIB)))
-        image = varve_reader.Image(bench.image)
+        image = bench.open()
         assert image.journal()[0] > 0, f"{options}: no record is in the journal"
         same(bench.by_reader(), bytes(contents), f"{options}, by the reader")
         same(bench.by_library(), bytes(contents), f"{options}, by the library")
@@ -189,28 +212,33 @@ def info_tells_sizes_generation_and_parents(bench):
     child = bench.directory / "child.varve"
     bench.done("create", "--force", "-f", "varve", "-b", bench.image, "-F", "varve", child)
     with contextlib.redirect_stdout(io.StringIO()) as text:
-        varve_reader.info(varve_reader.Image(child))
+        varve_reader.info(bench.open(child))
     told = json.loads(text.getvalue())
     by_library = json.loads(bench.tool("info", "--json", child).stdout)
     assert told["size"] == 20000 and told["clean"] and told["snapshots"] == [], told
     assert [parent["format"] for parent in told["parents"]] == ["varve"], told
-    assert told["generation"] == varve_reader.Image(child).superblock.generation and str(told["uuid"]) in json.dumps(by_library), by_library
+    assert told["generation"] == bench.open(child).superblock.generation and str(told["uuid"]) in json.dumps(by_library), by_library
     result = bench.reader_program("dump", child, bench.out)
     assert result.returncode == 1 and result.stderr.count("\n") == 1 and "parent" in result.stderr, result.stderr
 
 
 def attachments_and_a_parent_s_snapshot_are_named_as_the_specification_says(bench):
+    for options in ("cluster_size=4K,compression=zstd", ENCRYPTED[1]):
+        attach_and_make_a_child(bench, options)
+
+
+def attach_and_make_a_child(bench, options):
     contents = bench.mixture(100 * KIB)
-    bench.make("cluster_size=4K,compression=zstd", contents)
+    bench.make(options, contents)
     bench.done("snapshot", "create", "-f", "varve", bench.image, "gold")
     bench.done("attachment", "put", "-f", "varve", "-l", "gold", bench.image, "memory", bench.raw)
     bench.done("attachment", "put", "-f", "varve", bench.image, "note", __file__)
     child = bench.directory / "child.varve"
     bench.done("create", "--force", "-b", f"{bench.image}@gold", "-F", "varve", child)
-    parent = varve_reader.Image(bench.image)
+    parent = bench.open()
     gold = next(iter(parent.snapshots.values()))
     assert gold.held and sorted(parent.attachments.values()) == [(0, "note"), (gold.id, "memory")], parent.attachments
-    told = [reference.identity for reference in varve_reader.Image(child).parents.values()]
+    told = [reference.identity for reference in bench.open(child).parents.values()]
     assert told == [f"snapshot {gold.uuid} root {gold.object.root.tag.hex()}"], told
     same(bench.by_reader(snapshot="gold"), bytes(contents), "the snapshot, by the reader")
 
@@ -229,7 +257,7 @@ def the_program_dumps_without_any_library_and_says_in_a_line_what_is_wrong(bench
 
 
 def snapshots_read_alike(bench):
-    for options in ("cluster_size=4K", "cluster_size=16K,compression=zlib", "cluster_size=64K,journal_size=0"):
+    for options in ("cluster_size=4K", "cluster_size=16K,compression=zlib", "cluster_size=64K,journal_size=0", *ENCRYPTED[:2]):
         contents, kept = bytearray(bench.mixture(500 * KIB)), {}
         bench.make(options, bytes(contents))
         for step in range(9):
@@ -252,7 +280,7 @@ def every_configuration_of_the_conformance_suite_reads_alike_with_all_its_snapsh
     for line in listed.splitlines():
         number, child, name, *snapshots = line.split("\t")
         image = bench.directory / f"{number}.varve"
-        assert snapshots == sorted(snapshot.name for snapshot in varve_reader.Image(image).snapshots.values() if not snapshot.hidden), name
+        assert snapshots == sorted(snapshot.name for snapshot in bench.open(image).snapshots.values() if not snapshot.hidden), name
         for snapshot in [None, *snapshots]:
             expected = (bench.directory / f"{number}.{snapshot or 'head'}.raw").read_bytes()
             got = bench.by_reader(image, snapshot)
@@ -265,7 +293,7 @@ def every_configuration_of_the_conformance_suite_reads_alike_with_all_its_snapsh
 
 
 def a_changed_byte_of_a_closed_image_never_gives_wrong_bytes(bench):
-    for options in ("cluster_size=4K", "cluster_size=64K,compression=zstd", "cluster_size=64K,compression=zlib"):
+    for options in ("cluster_size=4K", "cluster_size=64K,compression=zstd", "cluster_size=64K,compression=zlib", *ENCRYPTED[:2]):
         contents = bench.mixture(400 * KIB)
         bench.make(options, contents)
         whole = bench.image.read_bytes()
@@ -282,10 +310,15 @@ def a_changed_byte_of_a_closed_image_never_gives_wrong_bytes(bench):
 
 
 def a_changed_byte_of_an_open_image_gives_a_flushed_state_or_none(bench):
+    for options in ("cluster_size=4K,compression=zlib,journal_size=256K", f"cluster_size=4K,journal_size=256K,{ENCRYPTION}"):
+        change_bytes_of_an_open_image(bench, options)
+
+
+def change_bytes_of_an_open_image(bench, options):
     contents = bytearray(bench.mixture(300 * KIB))
-    bench.make("cluster_size=4K,compression=zlib,journal_size=256K", bytes(contents))
+    bench.make(options, bytes(contents))
     states = bench.write(contents, in_place_writes(bench, len(contents), 4096))
-    whole, superblock = bench.image.read_bytes(), varve_reader.Image(bench.image).superblock
+    whole, superblock = bench.image.read_bytes(), bench.open().superblock
     journal = range(superblock.journal, superblock.journal + superblock.journal_size)
     used = [at for at in journal if whole[at]]
     places = [bench.random.choice(used) for _ in range(60)] + [at + bench.random.randrange(300) for at in (4096, 69632) for _ in range(20)]
@@ -294,22 +327,24 @@ def a_changed_byte_of_an_open_image_gives_a_flushed_state_or_none(bench):
         changed[place] ^= 1 << bench.random.randrange(8)
         bench.image.write_bytes(changed)
         reader, library = bench.by_reader(), bench.by_library()
-        assert reader is None or reader in states, f"byte {place} changed: the reader shows what was never flushed"
-        same(library, reader, f"byte {place} changed, the library against the reader")
+        assert reader is None or reader in states, f"{options}, byte {place} changed: the reader shows what was never flushed"
+        same(library, reader, f"{options}, byte {place} changed, the library against the reader")
 
 
 def sealed_changes_are_judged_alike(bench):
     """Any bit, under tags that are right: what is refused, and what is shown, does not depend on who reads."""
     # The journal covers no cluster of these sizes wholly: the library would not look at one.
-    for options in ("cluster_size=16K", "cluster_size=16K,compression=zstd", "cluster_size=16K,compression=zlib"):
+    of_16k = [f"cluster_size=16K,compression={codec}" for codec in ("none", "zstd", "zlib")]
+    for options in [*of_16k, f"{of_16k[0]},{ENCRYPTION}", f"{of_16k[1]},{ENCRYPTION}"]:
         contents = bytearray(bench.mixture(200 * KIB + 512))
         bench.make(options + ",journal_size=64K", bytes(contents))
         bench.write(contents, [("write", 5000, bench.text(3000)), ("flush",), ("write", 70000, bench.text(512)), ("flush",),
                                ("write", 150, bench.noise(100)), ("flush",)])
-        whole = bench.image.read_bytes()
+        whole, image = bench.image.read_bytes(), bench.open()
+        image.journal()
         refused = 0
         for number in range(150 // DIVISOR):
-            changed, what = mutator.change(whole, random.Random(f"{SEED} {options} {number}"))
+            changed, what = mutator.change(whole, random.Random(f"{SEED} {options} {number}"), image)
             bench.image.write_bytes(changed)
             reader, library = bench.by_reader(), bench.by_library()
             refused += reader is None
