@@ -2,13 +2,13 @@
 import struct
 
 import varve_crypto
-import varve_reader
 import xxh3
+from codecs_of_varve import Damage
+from varve_structures import BLOCK, DATA, NODE, parse_pointer
 
 SUPERBLOCKS = (4096, 69632)
 HEADERS = (0, 65536)
 ROOT, TABLE = 80 + 32, 208  # pointers in a superblock
-BLOCK, NODE = 4096, 16384
 
 
 class Sealed:
@@ -28,7 +28,7 @@ class Sealed:
         data[at] = self.random.choice([data[at] ^ 1 << self.random.randrange(8), self.random.randrange(256)])
 
     def pointer(self, data, at):
-        return varve_reader.parse_pointer(bytes(data[at:at + 32]), self.unit)
+        return parse_pointer(bytes(data[at:at + 32]), self.unit)
 
     def root(self):
         return self.pointer(self.block, ROOT)
@@ -93,7 +93,7 @@ class Sealed:
 
     def entries(self):
         """Places of the node's entries that lead to clusters."""
-        return [at for at in range(0, NODE, 32) if self.node[at + 14] & 7 == varve_reader.DATA]
+        return [at for at in range(0, NODE, 32) if self.node[at + 14] & 7 == DATA]
 
     def change_node(self):
         if self.random.randrange(3) == 0:
@@ -112,7 +112,7 @@ class Sealed:
             after = self.pointer(self.node, entry)
             if self.encrypted and (after.address, after.length) == (before.address, before.length):
                 self.put_extent(self.node, entry, clear)
-        except varve_reader.Damage:
+        except Damage:
             pass
 
     def change_cluster(self):
