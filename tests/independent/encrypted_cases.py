@@ -1,11 +1,13 @@
 """Cases of reader_test.py that are about keys, and about what only encrypted images have."""
+import pathlib
 import subprocess
 import time
 
 import varve_crypto
 import varve_reader
 import varve_structures
-from bench import ENCRYPTED, ENCRYPTION, KIB, TOOL, in_place_writes, same
+import vectors
+from bench import ENCRYPTED, ENCRYPTION, KIB, TOOL, Skipped, in_place_writes, same
 from varve_crypto import AREA_SIZE, AREAS, Secret
 
 PLAIN = f"cluster_size=4K,{ENCRYPTION}"
@@ -42,6 +44,15 @@ def with_a_history(bench, options):
     bench.done("attachment", "put", "-f", "varve", "-l", "s2", bench.image, "memory", bench.raw)
     bench.write(contents, in_place_writes(bench, len(contents), 64 * KIB))
     return {**states, None: bytes(contents)}
+
+
+def the_page_has_the_test_vectors_that_this_reader_computes(_):
+    if varve_crypto.AESGCM is None:
+        raise Skipped("the Python module 'cryptography' is not there")
+    page = pathlib.Path(__file__).parents[2].joinpath("docs/formats/varve.md").read_text(encoding="utf-8")
+    listed = page[page.index("## 15. "):]
+    for what, value in vectors.computed():
+        assert value.hex() in listed, f"{what}: {value.hex()} is not on the page"
 
 
 def passphrases_open_by_scrypt_and_by_pbkdf2(bench):
@@ -174,6 +185,7 @@ def one_superblock_is_taken_on_the_user_s_word_alone(bench):
                 same(got, bytes(contents), f"parity {parity}, offset {offset}")
 
 
-CASES = [passphrases_open_by_scrypt_and_by_pbkdf2, slots_that_were_added_changed_and_removed_open_what_they_should,
+CASES = [the_page_has_the_test_vectors_that_this_reader_computes, passphrases_open_by_scrypt_and_by_pbkdf2,
+         slots_that_were_added_changed_and_removed_open_what_they_should,
          another_master_key_leaves_all_that_is_shown, a_change_of_the_master_key_that_was_killed_leaves_all_that_is_shown,
          what_a_repair_wrote_reads_alike, of_two_key_areas_the_right_one_counts, one_superblock_is_taken_on_the_user_s_word_alone]
