@@ -1,7 +1,7 @@
 // The varve configurations of the conformance suite after a random workload with snapshots: conformance_images DIRECTORY
 //
-// Each image becomes DIRECTORY/N.varve, its disk N.head.raw and each of its snapshots N.SNAPSHOT.raw. A line for each says N, "alone" or
-// "child", the configuration's name, and the snapshots in order, with tabs between them.
+// Each image becomes DIRECTORY/N.varve, its disk N.head.raw, each of its snapshots N.SNAPSHOT.raw and its parent's disk N.parent.raw. A
+// line for each says N, "alone" or "child", the configuration's name, and the snapshots in order, with tabs between them.
 #include <fstream>
 #include <iostream>
 #include <map>
@@ -49,6 +49,7 @@ class History {
     const std::string prefix = directory + "/" + std::to_string(number) + ".";
     save(prefix + "varve", disk_.files().find(TestDisk::kPath)->contents());
     save(prefix + "head.raw", disk_.model().bytes());
+    if (config_.parent_size) save(prefix + "parent.raw", disk_.parent_model().bytes());
     std::cout << number << '\t' << (config_.parent_size ? "child" : "alone") << '\t' << config_.name;
     for (const auto& [name, content] : kept_) {
       save(prefix + name + ".raw", content.bytes());

@@ -1,5 +1,7 @@
 // Changes an image as it is told, line by line, and ends without closing it unless told to: image_writer IMAGE DATA <COMMANDS
 //
+// An encrypted one is under the tests' key.
+//
 //   write OFFSET LENGTH FROM    LENGTH bytes that stand at FROM in the file DATA
 //   zero OFFSET LENGTH
 //   resize SIZE
@@ -13,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "support/secrets.h"
 #include "varve/error.h"
 #include "varve/image.h"
 
@@ -24,6 +27,7 @@ int run(const std::string& path, const std::string& data_path) {
   varve::OpenOptions options;
   options.access = varve::Access::read_write;
   options.format = "varve";
+  options.secret = varve::test::test_key();
   varve::Image image = varve::Image::open(path, options);
   for (std::string command; std::cin >> command;) {
     uint64_t offset = 0;

@@ -7,7 +7,6 @@ tool, VARVE_TEST_SEED the seed. The last line counts the cases, as every test pr
 import contextlib
 import io
 import json
-import os
 import pathlib
 import random
 import shutil
@@ -16,106 +15,11 @@ import sys
 import tempfile
 
 sys.dont_write_bytecode = True
+import encrypted_cases
 import mutator
 import varve_reader
 import xxh3
-
-TOOL = os.environ.get("VARVE_TEST_CLI", "varve")
-SEED = int(os.environ.get("VARVE_TEST_SEED", "20261123"), 0)
-DIVISOR = max(1, int(os.environ.get("VARVE_TEST_SEEDS_DIVISOR", "1")))
-KIB, MIB = 1024, 1 << 20
-CONFIGURATIONS = [f"cluster_size={size},compression={codec}" for size in ("4K", "64K", "2M") for codec in ("none", "zlib", "zstd")]
-
-
-class Skipped(Exception):
-    pass
-
-
-class Bench:
-    """A directory to work in, and the two programs."""
-
-    def __init__(self, directory, writer, conformance_images):
-        self.directory, self.writer, self.conformance_images = pathlib.Path(directory), writer, conformance_images
-        self.image, self.raw, self.out = (self.directory / name for name in ("image.varve", "image.raw", "out.raw"))
-        self.random = random.Random(SEED)
-
-    def tool(self, *arguments):
-        return subprocess.run([TOOL, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
-
-    def done(self, *arguments):
-        result = self.tool(*arguments)
-        assert result.returncode == 0, f"varve {' '.join(map(str, arguments))}: {result.stderr}"
-
-    def make(self, options, contents):
-        """An image by conversion of these bytes."""
-        self.raw.write_bytes(contents)
-        self.done("convert", "--sync=none", "--force", "-f", "raw", "-O", "varve", "-o", options, self.raw, self.image)
-
-    def by_library(self, path=None):
-        """The disk's bytes, or None if the library refuses."""
-        result = self.tool("convert", "--sync=none", "--force", "-f", "varve", "-O", "raw", path or self.image, self.out)
-        assert result.returncode in (0, 1), f"exit code {result.returncode}: {result.stderr}"
-        return self.out.read_bytes() if result.returncode == 0 else None
-
-    def by_reader(self, path=None, snapshot=None):
-        try:
-            varve_reader.dump(varve_reader.Image(path or self.image), snapshot, self.out)
-            return self.out.read_bytes()
-        except (varve_reader.Damage, varve_reader.Unsupported):
-            return None
-
-    def reader_program(self, *arguments, **environment):
-        reader = pathlib.Path(__file__).with_name("varve_reader.py")
-        return subprocess.run([sys.executable, "-B", reader, *map(str, arguments)], env={**os.environ, **environment},
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
-
-    def write(self, contents, commands):
-        """Lets the library change the image and end without closing it. `contents` follows, a bytearray; returns it after each flush."""
-        data, lines, states = bytearray(), [], [bytes(contents)]
-        for name, *arguments in commands:
-            if name == "write":
-                offset, written = arguments
-                lines.append(f"write {offset} {len(written)} {len(data)}")
-                data += written
-                contents[offset:offset + len(written)] = written
-            else:
-                lines.append(" ".join(map(str, [name, *arguments])))
-            if name == "zero":
-                contents[arguments[0]:sum(arguments)] = bytes(arguments[1])
-            elif name == "resize":
-                contents[arguments[0]:] = bytes(max(0, arguments[0] - len(contents)))
-            elif name in ("flush", "close"):
-                states.append(bytes(contents))
-        (self.directory / "data").write_bytes(data)
-        result = subprocess.run([self.writer, self.image, self.directory / "data"], input="\n".join(lines), text=True, check=False,
-                                stderr=subprocess.PIPE)
-        assert result.returncode == 0, f"image_writer: {result.stderr}"
-        return states
-
-    def noise(self, length):
-        return self.random.randbytes(length)
-
-    def text(self, length):
-        """Compressible."""
-        return (b"".join(b"%d of %d, " % (i, self.random.randrange(1000)) for i in range(length // 8 + 1)))[:length]
-
-    def mixture(self, length):
-        """Zeros, text and noise in runs of many lengths."""
-        out = bytearray()
-        while len(out) < length:
-            run = self.random.choice([512, 4 * KIB, 9000, 64 * KIB, 300 * KIB])
-            out += self.random.choice([bytes, self.noise, self.text])(run)
-        return bytes(out[:length])
-
-
-def same(got, expected, what):
-    if got == expected:
-        return
-    if got is None or expected is None or len(got) != len(expected):
-        sizes = ["refused" if data is None else f"{len(data)} bytes" for data in (got, expected)]
-        raise AssertionError(f"{what}: {sizes[0]}, not {sizes[1]}")
-    first = next(i for i, (a, b) in enumerate(zip(got, expected)) if a != b)
-    raise AssertionError(f"{what}: other bytes from {first} on")
+from bench import CONFIGURATIONS, DIVISOR, ENCRYPTED, ENCRYPTION, KIB, MIB, SEED, Bench, Skipped, in_place_writes, same
 
 
 def the_tags_own_implementation_agrees_with_xxhsum(bench):
@@ -132,7 +36,7 @@ def the_tags_own_implementation_agrees_with_xxhsum(bench):
 
 
 def every_configuration_reads_as_the_library_reads_it(bench):
-    for options in CONFIGURATIONS:
+    for options in CONFIGURATIONS + ENCRYPTED:
         for size in (0, 512, 4096, 65536, 1000003, 5 * MIB + 1536):
             contents = bench.mixture(size)
             bench.make(options, contents)
@@ -141,16 +45,16 @@ def every_configuration_reads_as_the_library_reads_it(bench):
 
 
 def tall_trees_of_sparse_disks_read_alike(bench):
-    for options, size in (("cluster_size=4K", 9 * 2**30), ("cluster_size=64K,compression=zstd", 2**40)):
+    for options, size in (("cluster_size=4K", 9 * 2**30), ("cluster_size=64K,compression=zstd", 2**40), (ENCRYPTED[0], 9 * 2**30)):
         bench.image.unlink(missing_ok=True)
-        bench.done("create", "-f", "varve", "-o", options, bench.image, size)
+        bench.done("create", "-f", "varve", "-o", options, *(bench.new if ENCRYPTION in options else []), bench.image, size)
         places = [0, 2 * MIB - 512, size // 2 + 12345, size - 512]
         commands = [("write", place, bench.text(512)) for place in places]
         data = b"".join(written for _, _, written in commands)
         (bench.directory / "data").write_bytes(data)
         lines = [f"write {place} 512 {512 * i}" for i, place in enumerate(places)]
         subprocess.run([bench.writer, bench.image, bench.directory / "data"], input="\n".join(lines + ["close"]), text=True, check=True)
-        image = varve_reader.Image(bench.image)
+        image = bench.open()
         seen = {offset: bytes(piece) for offset, _, piece in image.walk(image.head, image.superblock.generation) if piece and any(piece)}
         cluster = image.header.cluster_size
         for place, (_, _, written) in zip(places, commands):
@@ -158,24 +62,13 @@ def tall_trees_of_sparse_disks_read_alike(bench):
             same(piece[place % cluster:place % cluster + 512], written, f"{options} at {place}")
 
 
-def in_place_writes(bench, size, cluster):
-    """A few that a journal takes, flushed one by one; the first flush makes it."""
-    commands = []
-    for i in range(12):
-        offset, length = bench.random.randrange(size - 9000), bench.random.choice([1, 512, 4096, 9000])
-        commands += [("write", offset, bench.random.choice([bench.noise, bench.text])(length)), ("flush",)]
-        if i == 5:
-            commands += [("zero", cluster, 2 * cluster), ("flush",), ("write", cluster + 4096, bench.noise(512)), ("flush",)]
-    return commands
-
-
 def what_was_flushed_and_never_closed_reads_alike(bench):
-    for options in CONFIGURATIONS:
+    for options in CONFIGURATIONS + ENCRYPTED:
         contents = bytearray(bench.mixture(5 * MIB + 512))
         bench.make(options + ",journal_size=1M", bytes(contents))
-        cluster = varve_reader.Image(bench.image).header.cluster_size
+        cluster = bench.open().header.cluster_size
         bench.write(contents, in_place_writes(bench, len(contents), min(cluster, MIB)))
-        image = varve_reader.Image(bench.image)
+        image = bench.open()
         assert image.journal()[0] > 0, f"{options}: no record is in the journal"
         same(bench.by_reader(), bytes(contents), f"{options}, by the reader")
         same(bench.by_library(), bytes(contents), f"{options}, by the library")
@@ -189,29 +82,35 @@ def info_tells_sizes_generation_and_parents(bench):
     child = bench.directory / "child.varve"
     bench.done("create", "--force", "-f", "varve", "-b", bench.image, "-F", "varve", child)
     with contextlib.redirect_stdout(io.StringIO()) as text:
-        varve_reader.info(varve_reader.Image(child))
+        varve_reader.info(bench.open(child))
     told = json.loads(text.getvalue())
     by_library = json.loads(bench.tool("info", "--json", child).stdout)
     assert told["size"] == 20000 and told["clean"] and told["snapshots"] == [], told
     assert [parent["format"] for parent in told["parents"]] == ["varve"], told
-    assert told["generation"] == varve_reader.Image(child).superblock.generation and str(told["uuid"]) in json.dumps(by_library), by_library
+    assert told["generation"] == bench.open(child).superblock.generation and str(told["uuid"]) in json.dumps(by_library), by_library
     result = bench.reader_program("dump", child, bench.out)
     assert result.returncode == 1 and result.stderr.count("\n") == 1 and "parent" in result.stderr, result.stderr
 
 
 def attachments_and_a_parent_s_snapshot_are_named_as_the_specification_says(bench):
+    for options in ("cluster_size=4K,compression=zstd", ENCRYPTED[1]):
+        attach_and_make_a_child(bench, options)
+
+
+def attach_and_make_a_child(bench, options):
     contents = bench.mixture(100 * KIB)
-    bench.make("cluster_size=4K,compression=zstd", contents)
+    bench.make(options, contents)
     bench.done("snapshot", "create", "-f", "varve", bench.image, "gold")
     bench.done("attachment", "put", "-f", "varve", "-l", "gold", bench.image, "memory", bench.raw)
     bench.done("attachment", "put", "-f", "varve", bench.image, "note", __file__)
     child = bench.directory / "child.varve"
     bench.done("create", "--force", "-b", f"{bench.image}@gold", "-F", "varve", child)
-    parent = varve_reader.Image(bench.image)
+    parent = bench.open()
     gold = next(iter(parent.snapshots.values()))
     assert gold.held and sorted(parent.attachments.values()) == [(0, "note"), (gold.id, "memory")], parent.attachments
-    told = [reference.identity for reference in varve_reader.Image(child).parents.values()]
-    assert told == [f"snapshot {gold.uuid} root {gold.object.root.tag.hex()}"], told
+    told = [reference.identity for reference in bench.open(child).parents.values()]
+    root = "" if ENCRYPTION in options else f" root {gold.object.root.tag.hex()}"
+    assert told == [f"snapshot {gold.uuid}{root}"], told
     same(bench.by_reader(snapshot="gold"), bytes(contents), "the snapshot, by the reader")
 
 
@@ -229,7 +128,7 @@ def the_program_dumps_without_any_library_and_says_in_a_line_what_is_wrong(bench
 
 
 def snapshots_read_alike(bench):
-    for options in ("cluster_size=4K", "cluster_size=16K,compression=zlib", "cluster_size=64K,journal_size=0"):
+    for options in ("cluster_size=4K", "cluster_size=16K,compression=zlib", "cluster_size=64K,journal_size=0", *ENCRYPTED[:2]):
         contents, kept = bytearray(bench.mixture(500 * KIB)), {}
         bench.make(options, bytes(contents))
         for step in range(9):
@@ -248,24 +147,23 @@ def snapshots_read_alike(bench):
 
 def every_configuration_of_the_conformance_suite_reads_alike_with_all_its_snapshots(bench):
     listed = subprocess.run([bench.conformance_images, bench.directory], stdout=subprocess.PIPE, text=True, check=True).stdout
-    states = over_parents = 0
+    states = encrypted = over_parents = 0
     for line in listed.splitlines():
         number, child, name, *snapshots = line.split("\t")
         image = bench.directory / f"{number}.varve"
-        assert snapshots == sorted(snapshot.name for snapshot in varve_reader.Image(image).snapshots.values() if not snapshot.hidden), name
+        parent_disk = (bench.directory / f"{number}.parent.raw").read_bytes() if child == "child" else None
+        assert snapshots == sorted(snapshot.name for snapshot in bench.open(image).snapshots.values() if not snapshot.hidden), name
         for snapshot in [None, *snapshots]:
             expected = (bench.directory / f"{number}.{snapshot or 'head'}.raw").read_bytes()
-            got = bench.by_reader(image, snapshot)
-            if got is None and child == "child":  # this reader opens no second file
-                over_parents += 1
-                continue
-            same(got, expected, f"{name}, {snapshot or 'the disk'}")
+            same(bench.by_reader(image, snapshot, parent_disk=parent_disk), expected, f"{name}, {snapshot or 'the disk'}")
             states += 1
-    assert states >= 60 and over_parents >= 4, f"{states} states, and {over_parents} over parents"
+            encrypted += "encrypted" in name
+            over_parents += child == "child"
+    assert states >= 140 and encrypted >= 25 and over_parents >= 30, f"{states} states, {encrypted} encrypted, {over_parents} over parents"
 
 
 def a_changed_byte_of_a_closed_image_never_gives_wrong_bytes(bench):
-    for options in ("cluster_size=4K", "cluster_size=64K,compression=zstd", "cluster_size=64K,compression=zlib"):
+    for options in ("cluster_size=4K", "cluster_size=64K,compression=zstd", "cluster_size=64K,compression=zlib", *ENCRYPTED[:2]):
         contents = bench.mixture(400 * KIB)
         bench.make(options, contents)
         whole = bench.image.read_bytes()
@@ -282,10 +180,15 @@ def a_changed_byte_of_a_closed_image_never_gives_wrong_bytes(bench):
 
 
 def a_changed_byte_of_an_open_image_gives_a_flushed_state_or_none(bench):
+    for options in ("cluster_size=4K,compression=zlib,journal_size=256K", f"cluster_size=4K,journal_size=256K,{ENCRYPTION}"):
+        change_bytes_of_an_open_image(bench, options)
+
+
+def change_bytes_of_an_open_image(bench, options):
     contents = bytearray(bench.mixture(300 * KIB))
-    bench.make("cluster_size=4K,compression=zlib,journal_size=256K", bytes(contents))
+    bench.make(options, bytes(contents))
     states = bench.write(contents, in_place_writes(bench, len(contents), 4096))
-    whole, superblock = bench.image.read_bytes(), varve_reader.Image(bench.image).superblock
+    whole, superblock = bench.image.read_bytes(), bench.open().superblock
     journal = range(superblock.journal, superblock.journal + superblock.journal_size)
     used = [at for at in journal if whole[at]]
     places = [bench.random.choice(used) for _ in range(60)] + [at + bench.random.randrange(300) for at in (4096, 69632) for _ in range(20)]
@@ -294,22 +197,24 @@ def a_changed_byte_of_an_open_image_gives_a_flushed_state_or_none(bench):
         changed[place] ^= 1 << bench.random.randrange(8)
         bench.image.write_bytes(changed)
         reader, library = bench.by_reader(), bench.by_library()
-        assert reader is None or reader in states, f"byte {place} changed: the reader shows what was never flushed"
-        same(library, reader, f"byte {place} changed, the library against the reader")
+        assert reader is None or reader in states, f"{options}, byte {place} changed: the reader shows what was never flushed"
+        same(library, reader, f"{options}, byte {place} changed, the library against the reader")
 
 
 def sealed_changes_are_judged_alike(bench):
     """Any bit, under tags that are right: what is refused, and what is shown, does not depend on who reads."""
     # The journal covers no cluster of these sizes wholly: the library would not look at one.
-    for options in ("cluster_size=16K", "cluster_size=16K,compression=zstd", "cluster_size=16K,compression=zlib"):
+    of_16k = [f"cluster_size=16K,compression={codec}" for codec in ("none", "zstd", "zlib")]
+    for options in [*of_16k, f"{of_16k[0]},{ENCRYPTION}", f"{of_16k[1]},{ENCRYPTION}"]:
         contents = bytearray(bench.mixture(200 * KIB + 512))
         bench.make(options + ",journal_size=64K", bytes(contents))
         bench.write(contents, [("write", 5000, bench.text(3000)), ("flush",), ("write", 70000, bench.text(512)), ("flush",),
                                ("write", 150, bench.noise(100)), ("flush",)])
-        whole = bench.image.read_bytes()
+        whole, image = bench.image.read_bytes(), bench.open()
+        image.journal()
         refused = 0
         for number in range(150 // DIVISOR):
-            changed, what = mutator.change(whole, random.Random(f"{SEED} {options} {number}"))
+            changed, what = mutator.change(whole, random.Random(f"{SEED} {options} {number}"), image)
             bench.image.write_bytes(changed)
             reader, library = bench.by_reader(), bench.by_library()
             refused += reader is None
@@ -322,7 +227,7 @@ CASES = [the_tags_own_implementation_agrees_with_xxhsum, every_configuration_rea
          attachments_and_a_parent_s_snapshot_are_named_as_the_specification_says,
          the_program_dumps_without_any_library_and_says_in_a_line_what_is_wrong, snapshots_read_alike,
          every_configuration_of_the_conformance_suite_reads_alike_with_all_its_snapshots, a_changed_byte_of_a_closed_image_never_gives_wrong_bytes,
-         a_changed_byte_of_an_open_image_gives_a_flushed_state_or_none, sealed_changes_are_judged_alike]
+         a_changed_byte_of_an_open_image_gives_a_flushed_state_or_none, sealed_changes_are_judged_alike, *encrypted_cases.CASES]
 
 
 def main():

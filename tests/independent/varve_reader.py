@@ -4,7 +4,8 @@
 varve_reader.py info FILE                           what the image holds, as JSON
 varve_reader.py dump [--snapshot NAME] FILE OUT     the disk (with what its journal holds), or a snapshot, as a raw file
 
-Exit code 1 and one line on standard error: the file is damaged, or needs what this reader does not have. Section numbers are the page's.
+With --passphrase KEY or --raw-key KEY the file KEY holds what opens an encrypted image. Exit code 1 and one line on standard error: the file is damaged, or needs what this
+reader does not have. Section numbers are the page's.
 """
 import argparse
 import collections
@@ -14,141 +15,34 @@ import struct
 import sys
 import uuid
 
-import xxh3
+import varve_crypto
 from codecs_of_varve import Damage, Unsupported, decode_cluster, is_zero, require
+from varve_structures import (ABSENT, BLOCK, DATA, ENCRYPTED, FIRST_EXTENT, MIB, NODE, ZERO, Fields, newest_header, newest_superblock,
+                              parse_object, parse_pointer)
 
-BLOCK, NODE, FIRST_EXTENT = 4096, 16384, 131072
-ABSENT, ZERO, DATA, NODE_KIND = 0, 1, 2, 3
-MIB = 1 << 20
-
-
-def sealed(block):
-    """Headers and superblocks end in the tag of all bytes before it."""
-    return len(block) == BLOCK and xxh3.tag(block[:4080]) == block[4080:]
-
-
-# Structures (3 to 7)
-
-Header = collections.namedtuple("Header", "magic version reserved sequence incompatible read_only compatible uuid crypt_uuid cluster_size "
-                                "unit node_size codec level journal_size")
-Superblock = collections.namedtuple("Superblock", "magic uuid generation crypt1 flags crypt2 head catalog crypt3 journal journal_size "
-                                    "chain end head_parent last_id")
-Pointer = collections.namedtuple("Pointer", "address length birth kind level codec skip tag")  # address and length in bytes
-Object = collections.namedtuple("Object", "size parent height root")
 Snapshot = collections.namedtuple("Snapshot", "name id parent generation time hidden held uuid object")
 Parent = collections.namedtuple("Parent", "id format path identity")
 Change = collections.namedtuple("Change", "offset length data")  # data: None for zeros
 
 
-def newest_header(copies):
-    headers = []
-    for block in copies:
-        header = Header(*struct.unpack_from("<8sI4sQQQQ16s16sIIIHhQ", block)) if sealed(block) else None
-        if header and header.magic == b"\x89VRV\r\n\x1a\n":
-            headers.append((header, block))
-    require(headers, "no header: not a varve image, or both copies are damaged")
-    headers.sort(key=lambda pair: pair[0].sequence)
-    require(len(headers) == 1 or headers[0][0].sequence != headers[1][0].sequence or headers[0][1] == headers[1][1],
-            "two different headers of one sequence")
-    header, block = headers[-1]
-    require(header.version == 1, f"format version {header.version}")
-    require(header.incompatible == 0, f"incompatible features {header.incompatible:#x}")
-    require(is_zero(header.reserved) and is_zero(block[104:4080]), "header: reserved bytes")
-    require(header.sequence >= 1, "header: sequence 0")
-    size = header.cluster_size
-    require(4096 <= size <= 2 * MIB and size & (size - 1) == 0, f"cluster size {size}")
-    require(header.codec <= 2, f"header: codec {header.codec}")
-    require(header.unit in (512, 4096) and header.node_size == NODE, "unit or node size")
-    journal = header.journal_size
-    require(journal == 0 or (65536 <= journal <= 1 << 30 and journal % 8192 == 0), "header: bytes of a journal")
-    return header
-
-
-def newest_superblock(slots, header, file_size):
-    """(the superblock, whether the other slot is damaged)."""
-    counting = []
-    for parity, block in enumerate(slots):
-        superblock = Superblock(*struct.unpack_from("<8s16sQ12sI32s64s64s32sQQ16sQQQ", block)) if sealed(block) else None
-        if not superblock or superblock.magic != b"\x89VSB\r\n\x1a\n" or superblock.uuid != header.uuid:
-            continue
-        if 1 <= superblock.generation < 1 << 48 and superblock.generation % 2 == parity:
-            counting.append((superblock, block))
-    require(counting, "no superblock")
-    superblock, block = max(counting, key=lambda pair: pair[0].generation)
-    one_is_damaged = len(counting) == 1 and not is_zero(slots[1 - superblock.generation % 2])
-    if one_is_damaged:  # this may be the older one, of which the close of the newer one has cut off the end
-        superblock = superblock._replace(end=min(superblock.end, max(FIRST_EXTENT, file_size // BLOCK * BLOCK)))
-    require(superblock.flags <= 1, "superblock: flags")
-    require(is_zero(superblock.crypt1 + superblock.crypt2 + superblock.crypt3 + block[296:4080]), "superblock: reserved bytes")
-    require(superblock.end % BLOCK == 0 and superblock.end >= FIRST_EXTENT, "superblock: end of used space")
-    at, size = superblock.journal, superblock.journal_size
-    require((at == 0) == (size == 0), "superblock: half of a journal")
-    if at:
-        require(at % BLOCK == 0 and size % (2 * BLOCK) == 0 and FIRST_EXTENT <= at and at + size <= superblock.end, "superblock: journal")
-    require(superblock.head_parent <= superblock.last_id, "superblock: the head's parent")
-    return superblock, one_is_damaged
-
-
-def parse_pointer(raw, unit):
-    place, what, tag = struct.unpack("<QQ16s", raw)
-    kind, level, codec = what >> 48 & 7, what >> 51 & 15, what >> 55 & 15
-    pointer = Pointer((place & (1 << 48) - 1) * unit, (place >> 48) * unit, what & (1 << 48) - 1, kind, level, codec, what >> 59, tag)
-    require(pointer.skip == 0 or kind == DATA and codec == 0, "pointer: skips what it can't")
-    require(kind <= NODE_KIND, f"pointer: kind {kind}")
-    if kind == ABSENT:
-        require(is_zero(raw), "pointer: an absent one with bytes")
-    elif kind == ZERO:
-        require(place == 0 and codec == 0 and is_zero(tag), "pointer: a zero with bytes")
-    return pointer
-
-
-def parse_object(raw, header):
-    size, parent, height = struct.unpack_from("<QIB", raw)
-    require(is_zero(raw[13:32]), "object: reserved bytes")
-    require(size <= 1 << 62, "object: size")
-    least = 0
-    while (512 ** least) * header.cluster_size < size:
-        least += 1
-    require(height == least, "object: height")
-    root = parse_pointer(raw[32:], header.unit)
-    require(size > 0 or root.kind == ABSENT, "object: an empty one with a root")
-    return Object(size, parent, height, root)
-
-
-class Fields:
-    """Bytes, taken from the front."""
-
-    def __init__(self, data):
-        self.data, self.at = data, 0
-
-    def take(self, size):
-        require(self.at + size <= len(self.data), "catalog: a record or field longer than what holds it")
-        self.at += size
-        return self.data[self.at - size:self.at]
-
-    def unpack(self, layout):
-        return struct.unpack("<" + layout, self.take(struct.calcsize("<" + layout)))
-
-    def text(self, size):
-        try:
-            return self.take(size).decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise Damage("catalog: a text that is not UTF-8") from error
-
-    def at_end(self):
-        return self.at == len(self.data)
-
-
 class Image:
-    def __init__(self, path):
+    def __init__(self, path, secret=None, accept_older_state=False):
         self.file = open(path, "rb")
         self.file_size = os.fstat(self.file.fileno()).st_size
-        self.header = newest_header([self.bytes_at(0, BLOCK), self.bytes_at(65536, BLOCK)])
+        self.header, header_block = newest_header([self.bytes_at(0, BLOCK), self.bytes_at(65536, BLOCK)])
+        encrypted = self.header.incompatible & ENCRYPTED
+        areas = [self.bytes_at(at, varve_crypto.AREA_SIZE) for at in varve_crypto.AREAS]
+        self.cipher = varve_crypto.Cipher(self.header, header_block, areas, secret) if encrypted else varve_crypto.Clear()
         slots = [self.bytes_at(4096, BLOCK), self.bytes_at(69632, BLOCK)]
-        self.superblock, self.one_superblock = newest_superblock(slots, self.header, self.file_size)
+        self.superblock, self.one_superblock = newest_superblock(slots, self.header, self.cipher, self.file_size)
+        if encrypted and self.one_superblock and not accept_older_state:
+            raise Unsupported("only one superblock counts, so this may be an older state")
         require(self.file_size >= self.superblock.end, "the file was cut short")
+        if encrypted:
+            self.load_sessions()
         self.head = parse_object(self.superblock.head, self.header)
         self.snapshots, self.parents, self.attachments = {}, {}, {}
+        self.parent_disk = None  # the bytes of what parent references name, from whoever knows them
         self.load_catalog(parse_object(self.superblock.catalog, self.header))
         self.check_snapshots()
         for thing in [self.head] + [snapshot.object for snapshot in self.snapshots.values()]:
@@ -158,26 +52,37 @@ class Image:
         self.file.seek(at)
         return self.file.read(size)
 
+    def load_sessions(self):
+        pointer, generation = parse_pointer(self.superblock.sessions, self.header.unit), self.superblock.generation
+        require((pointer.kind, pointer.level, pointer.codec, pointer.skip) == (DATA, 0, 0, 0), "table of sessions: its pointer")
+        require(pointer.length <= 16 * MIB and pointer.length % BLOCK == 0, "table of sessions: length")
+        self.cipher.take_superblock(self.superblock)
+        self.cipher.load_sessions(self.stored(pointer, generation, "table of sessions", self.cipher.open_table), generation)
+
     # Trees (5 and 6)
 
-    def stored(self, pointer, limit, what):
+    def stored(self, pointer, limit, what, opener=None):
         """The verified bytes of a node or cluster."""
         begin, end, superblock = pointer.address, pointer.address + pointer.length, self.superblock
         require(1 <= pointer.birth <= limit, f"{what}: birth")
         require(pointer.length > 0 and FIRST_EXTENT <= begin and end <= superblock.end, f"{what}: outside of used space")
         require(end <= superblock.journal or begin >= superblock.journal + superblock.journal_size, f"{what}: in the journal")
         data = self.bytes_at(begin, pointer.length)
-        require(len(data) == pointer.length and xxh3.tag(data) == pointer.tag, f"{what} at {begin}: not what was written (tag)")
-        return data
+        require(len(data) == pointer.length, f"{what} at {begin}: the file ends")
+        opened = (opener or self.cipher.open_extent)(pointer, data)
+        require(opened is not None, f"{what} at {begin}: not what was written (tag)")
+        return opened
 
     def walk(self, thing, limit):
-        """(offset, length, bytes or None for zeros) of everything in an object that is not absent, in order; absent is zeros here."""
+        """(offset, length, bytes or None for zeros) of everything in an object that is not absent, in order."""
         def below(pointer, level, first, birth_limit):
             covered = 512 ** level
             offset, size = first * cluster_size, min(covered * cluster_size, thing.size - first * cluster_size)
             if pointer.kind == ABSENT:
-                if thing.parent:
+                if thing.parent and self.parent_disk is None:
                     raise Unsupported(f"bytes from {offset} on come from the parent {self.parents[thing.parent]}")
+                if thing.parent:
+                    yield offset, size, self.parent_disk[offset:offset + size].ljust(size, b"\0")
                 return
             require(pointer.level == level, "pointer: level")
             if pointer.kind == ZERO:
@@ -290,16 +195,16 @@ class Image:
         return sequence, changes
 
     def record_at(self, half, at):
-        """(sequence, tag of the one before, bytes) of what is a whole record of this generation and chain, or None."""
+        """(sequence, tag of the one before, bytes in clear) of what is a whole record of this generation and chain, or None."""
         if at + 80 > len(half):
             return None
-        magic, length, generation, sequence, _, _, chain, previous, tag = struct.unpack_from("<4sIQQII16s16s16s", half, at)
+        magic, length, generation, sequence, _, chain, previous = struct.unpack_from("<4sIQQ8s16s16s", half, at)
         if (magic, generation, chain) != (b"VJR1", self.superblock.generation, self.superblock.chain):
             return None
         if length == 0 or length % BLOCK or at + length > len(half):
             return None
-        data = half[at:at + length]
-        return (sequence, previous, data) if xxh3.tag(data[:64] + bytes(16) + data[80:]) == tag else None
+        data = self.cipher.open_record(half[at:at + length])
+        return (sequence, previous, data) if data else None
 
     def changes_of(self, record):
         count, reserved = struct.unpack_from("<II", record, 24)
@@ -362,17 +267,30 @@ def dump(image, snapshot_name, path):
                 out.write(change.data)
 
 
+def secret_of(arguments):
+    path = arguments.raw_key or arguments.passphrase
+    if not path:
+        return None
+    with open(path, "rb") as file:
+        value = file.read()
+    return varve_crypto.Secret(True, value) if arguments.raw_key else varve_crypto.Secret(False, value.rstrip(b"\r\n"))
+
+
 def main():
     parser = argparse.ArgumentParser(description="Reads images in the varve format.")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("info").add_argument("file")
-    of_dump = commands.add_parser("dump")
+    of_info, of_dump = commands.add_parser("info"), commands.add_parser("dump")
     of_dump.add_argument("--snapshot")
-    of_dump.add_argument("file")
+    for command in (of_info, of_dump):
+        keys = command.add_mutually_exclusive_group()
+        keys.add_argument("--passphrase", metavar="KEY")
+        keys.add_argument("--raw-key", metavar="KEY")
+        command.add_argument("--accept-older-state", action="store_true", help="of an encrypted image one superblock is enough")
+        command.add_argument("file")
     of_dump.add_argument("out")
     arguments = parser.parse_args()
     try:
-        image = Image(arguments.file)
+        image = Image(arguments.file, secret_of(arguments), arguments.accept_older_state)
         if arguments.command == "info":
             info(image)
         else:

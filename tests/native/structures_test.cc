@@ -27,7 +27,7 @@ native::TagBytes counting_tag() {
 
 // ---- tags and pointers -------------------------------------------------------------------------------
 
-TEST_CASE("section 14: tags") {
+TEST_CASE("section 15: tags") {
   const native::TagBytes nothing = native::tag_of({});
   CHECK(to_hex(std::as_bytes(std::span(nothing))) == "99aa06d3014798d86001c324468d497f");
   const native::TagBytes abc = native::tag_of(hex("61 62 63"));
@@ -41,7 +41,7 @@ TEST_CASE("section 14: tags") {
   }
 }
 
-TEST_CASE("section 14: pointers") {
+TEST_CASE("section 15: pointers") {
   Pointer p;
   p.kind = Kind::data;
   p.codec = native::CodecId::zstd;

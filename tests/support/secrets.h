@@ -3,7 +3,10 @@
 #define VARVE_TESTS_SUPPORT_SECRETS_H
 
 #include <array>
+#include <cstdint>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 
 #include "varve/secret.h"
