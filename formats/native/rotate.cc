@@ -36,8 +36,8 @@ void Rotation::run() {
   for (OtherRecord& record : catalog.others)
     for (Object& object : record.objects) object = rebuilt(object, {}, {});
   const uint64_t parent = image_.head_parent_;
-  const Object head = rebuilt(image_.durable_.head, parent != 0 ? old_.at(parent).object : Object{},
-                              parent != 0 ? catalog.find(parent)->object : Object{});
+  const Object head =
+      rebuilt(image_.durable_.head, parent != 0 ? old_.at(parent).object : Object{}, parent != 0 ? catalog.find(parent)->object : Object{});
   give_up_old();
   {
     const std::unique_lock lock(image_.tree_mutex_);
@@ -55,13 +55,18 @@ Object Rotation::rebuilt(const Object& object, const Object& old_base, const Obj
   const auto end = [this] { return image_.space_.end(); };
   // What it shares with its base is that one's to give up.
   const auto nothing = [](const Pointer&) {};
-  Tree tree(image_.extents_, new_base, end);
-  tree.resize(object.size, nothing);
-  tree.set_parent(object.parent);
-  const Tree from(image_.extents_, old_base, end);
+  // Both bases as trees of the size and over the parent of what is rebuilt: where an entry is the same it then reads the same, too.
+  const auto grown = [&](const Object& base) {
+    Tree made(image_.extents_, base, end);
+    made.resize(object.size, nothing);
+    made.set_parent(object.parent);
+    return made;
+  };
+  Tree tree = grown(new_base);
+  const Tree from = grown(old_base);
   const Tree to(image_.extents_, object, end);
   std::vector<Moved> batch;
-  diff_trees(from, to, old_base.parent == object.parent, end(), [&](uint64_t first, uint64_t count, const Pointer& pointer) {
+  diff_trees(from, to, true, end(), [&](uint64_t first, uint64_t count, const Pointer& pointer) {
     if (options_.cancel != nullptr) options_.cancel->check();
     if (pointer.kind != Kind::data) return tree.clear(first, count, pointer.kind == Kind::zero ? image_.building() : 0, nothing);
     batch.push_back({first, pointer, {}});
