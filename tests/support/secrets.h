@@ -3,6 +3,7 @@
 #define VARVE_TESTS_SUPPORT_SECRETS_H
 
 #include <array>
+#include <memory>
 #include <optional>
 #include <string>
 
