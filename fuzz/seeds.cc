@@ -186,6 +186,7 @@ std::vector<Seed> seeds_of(std::string_view target) {
   if (target == "vhdx_locator") return vhdx_locators();
   if (target.starts_with("vhdx_")) return vhdx_images();
   if (target == "varve_ops") return with_tail(varve_images(), 200);
+  if (target == "varve_keyarea") return with_tail(varve_key_areas(), 20);
   if (target.starts_with("varve_")) return varve_images();
   if (target == "deflate") return frames(false);
   if (target == "zstd") return frames(true);

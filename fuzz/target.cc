@@ -13,6 +13,7 @@
 #include "io/memory_storage.h"
 #include "sparse_input.h"
 #include "support/heap.h"
+#include "support/secrets.h"
 #include "varve/ops.h"
 
 namespace varve::fuzz {
@@ -38,7 +39,7 @@ int only_errors(const std::function<void()>& work) {
   } catch (const Error& error) {
     // In memory no host fails: what else comes out is a check that is missing.
     constexpr std::array kPossible = {Errc::corrupt,    Errc::unsupported, Errc::invalid_argument, Errc::not_found, Errc::exists,
-                                      Errc::permission, Errc::limit};
+                                      Errc::permission, Errc::limit,       Errc::authentication};
     require(std::find(kPossible.begin(), kPossible.end(), error.code()) != kPossible.end(),
             std::string("an error that cannot be: ") + error.what());
     return static_cast<int>(error.code());
@@ -58,6 +59,10 @@ Limits tight_limits(uint8_t choice) {
   Limits limits;
   if (choice % 4 == 3) limits.metadata_bytes = uint64_t{4096} << (choice / 4 % 8);
   limits.output_bytes = 64 << 20;
+  // So that trying a passphrase takes no time.
+  limits.kdf_memory = 1 << 20;
+  limits.kdf_iterations = 1000;
+  limits.kdf_work = 1 << 14;
   return limits;
 }
 
@@ -106,6 +111,8 @@ OpenOptions MemoryImage::options(Access access, const std::string& format) const
   options.ignore_parent = parent_.empty();
   options.parent = parent_;
   options.file_system = files_;
+  options.secret = test::test_key();
+  options.accept_older_state = true;
   return options;
 }
 

@@ -1,7 +1,10 @@
 #include "varve_seeds.h"
 
+#include <functional>
+
 #include "io/memory_file_system.h"
 #include "sparse_input.h"
+#include "support/secrets.h"
 #include "varve/image.h"
 
 namespace varve::fuzz {
@@ -10,6 +13,7 @@ namespace {
 
 constexpr const char* kDisk = "disk.varve";
 constexpr uint64_t kSize = 200 * 1024 + 512;
+const OptionMap kEncrypted = {{"encryption", "aes-256-gcm"}};
 
 std::vector<std::byte> text_like(size_t length, uint8_t value) {
   std::vector<std::byte> out(length, std::byte{value});
@@ -24,6 +28,7 @@ class Maker {
     how.options = options;
     how.options.emplace("journal_size", "64K");
     how.options.emplace("cluster_size", "4K");
+    how.secret = test::test_key();
     how.file_system = &files_;
     Image::create(kDisk, "varve", size, how).close();
   }
@@ -31,6 +36,7 @@ class Maker {
     OpenOptions how;
     how.access = Access::read_write;
     how.format = "varve";
+    how.secret = test::test_key();
     how.file_system = &files_;
     return Image::open(kDisk, how);
   }
@@ -95,10 +101,32 @@ std::vector<Seed> varve_images() {
   return {plain("plain", {}),
           plain("zstd", {{"compression", "zstd"}, {"cluster_size", "16K"}}),
           plain("zlib", {{"compression", "zlib"}}),
+          plain("encrypted", kEncrypted),
           with_snapshots(),
           pending(),
           Maker({}, uint64_t{1} << 40).packed("large"),
           Maker({}, 0).packed("empty")};
+}
+
+std::vector<Seed> varve_key_areas() {
+  const auto keys = [](const std::string& name, const std::function<void(Image&)>& change) {
+    Maker maker(kEncrypted, kSize);
+    Image image = maker.open();
+    change(image);
+    image.close();
+    return maker.packed(name);
+  };
+  return {keys("one", [](Image&) {}),
+          keys("three",
+               [](Image& image) {
+                 image.add_key(test::raw_key(2));
+                 image.add_key(test::raw_key(3));
+                 use(image);
+               }),
+          keys("rotated", [](Image& image) {
+            use(image);
+            image.rotate_key();
+          })};
 }
 
 }  // namespace varve::fuzz

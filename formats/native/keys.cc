@@ -108,8 +108,10 @@ void NativeKeys::begin_rotation(const RotateOptions& options) {
     const auto one = std::find_if(kept.begin(), kept.end(), [&](const Unlocked& k) { return k.slot == slot; });
     if (one != kept.end()) add_master_key(*next, slot, image_.cipher()->crypt_uuid(), one->wrap, key, *image_.parts_.random);
   }
-  image_.cipher()->add_master_key(std::move(key));
-  put(std::move(next));
+  image_.last_if_it_fails([&] {
+    image_.cipher()->add_master_key(std::move(key));
+    put(std::move(next));
+  });
 }
 
 void NativeKeys::rotate(const RotateOptions& options) {
@@ -117,18 +119,21 @@ void NativeKeys::rotate(const RotateOptions& options) {
   const std::lock_guard lock(image_.change_mutex_);
   // All that was written before is in the trees then, and the new key's session has a generation of its own to begin with.
   image_.commit();
-  if (image_.cipher()->master_keys().size() == 1) {
-    begin_rotation(options);
-    image_.begin_cipher_session();
+  if (image_.cipher()->master_keys().size() == 1) begin_rotation(options);
+  // What is in memory fits to the file again when all is done.
+  image_.last_if_it_fails([&] {
+    if (image_.cipher()->session().epoch != image_.cipher()->master_keys().back().epoch) {
+      image_.begin_cipher_session();
+      image_.commit();
+    }
+    if (image_.cipher()->uses_older_epochs()) Rotation(image_, options).run();
+    // Neither superblock leads to anything under the older key now.
     image_.commit();
-  }
-  if (image_.cipher()->uses_older_epochs()) Rotation(image_, options).run();
-  // Neither superblock leads to anything under the older key now.
-  image_.commit();
-  image_.cipher()->forget_older_keys();
-  auto next = begin();
-  drop_older_keys(*next);
-  put(std::move(next));
+    image_.cipher()->forget_older_keys();
+    auto next = begin();
+    drop_older_keys(*next);
+    put(std::move(next));
+  });
 }
 
 Keys* NativeImage::keys() {

@@ -158,6 +158,7 @@ void NativeImage::mend_objects(const CheckResult& found, Mended& mended) {
   }
   if (found.catalog) durable_.catalog = {};
   catalog_changed_ = true;
+  sessions_changed_ = cipher() != nullptr;  // the table says what was rewritten
   mended.trees = true;
   mended.lost = mender.lost();
 }

@@ -78,16 +78,20 @@ void Rotation::rebuild(const Task& task) {
   const auto end = [this] { return image_.space_.end(); };
   const bool begun = done_.objects.size() > done_.done;
   const uint64_t first_left = begun ? done_.next_cluster : 0;
-  Tree tree(image_.extents_, begun ? done_.objects.back() : task.new_base, end);
-  if (!begun) {
-    done_.objects.emplace_back();
-    tree.resize(task.object.size, [](const Pointer&) {});  // the base keeps what is cut off
-    tree.set_parent(task.object.parent);
-  }
-  const Tree from(image_.extents_, task.old_base, end);
+  // Both bases as trees of the size and over the parent of what is rebuilt: where an entry is the same it then reads the same, too. What is
+  // cut off stays theirs.
+  const auto grown = [&](const Object& base) {
+    Tree made(image_.extents_, base, end);
+    made.resize(task.object.size, [](const Pointer&) {});
+    made.set_parent(task.object.parent);
+    return made;
+  };
+  Tree tree = begun ? Tree(image_.extents_, done_.objects.back(), end) : grown(task.new_base);
+  if (!begun) done_.objects.emplace_back();
+  const Tree from = grown(task.old_base);
   const Tree to(image_.extents_, task.object, end);
   std::vector<Moved> batch;
-  diff_trees(from, to, task.old_base.parent == task.object.parent, end(), [&](uint64_t first, uint64_t count, const Pointer& pointer) {
+  diff_trees(from, to, true, end(), [&](uint64_t first, uint64_t count, const Pointer& pointer) {
     if (options_.cancel != nullptr) options_.cancel->check();
     if (first + count <= first_left) return;
     if (pointer.kind == Kind::data) {

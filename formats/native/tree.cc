@@ -83,8 +83,9 @@ std::vector<Tree::Place> Tree::below(const Place& place, unsigned level) const {
 
 // ---- changing --------------------------------------------------------------------------------------
 
-/// The slot's node in memory. A node that is read is given up: its successor gets a place of its own.
-Tree::MemoryNode& Tree::open(Slot& slot, unsigned level, const GiveUp& give_up) {
+/// The slot's node in memory. A node that is read is given up: its successor gets a place of its own. `begin`: the slot's first cluster; of
+/// zeros that reach behind the end that part has no entries.
+Tree::MemoryNode& Tree::open(Slot& slot, unsigned level, uint64_t begin, const GiveUp& give_up) {
   if (slot.node != nullptr) return *slot.node;
   const Pointer old = slot.pointer;
   const NodePtr stored = old.kind == Kind::node ? extents_->node(old, end_()) : nullptr;
@@ -92,7 +93,9 @@ Tree::MemoryNode& Tree::open(Slot& slot, unsigned level, const GiveUp& give_up) 
   if (stored != nullptr) {
     for (size_t i = 0; i < kFanout; ++i) node->slots[i].pointer = (*stored)[i];
   } else if (old.kind == Kind::zero) {
-    for (Slot& entry : node->slots) entry.pointer = zero_pointer(old.birth, level - 1);
+    const uint64_t held = clusters() - std::min(begin, clusters());
+    const uint64_t entries = std::min<uint64_t>(kFanout, div_ceil(held, clusters_under(level - 1)));
+    for (size_t i = 0; i < entries; ++i) node->slots[i].pointer = zero_pointer(old.birth, level - 1);
   }
   slot.pointer = {};
   slot.node = std::move(node);
@@ -103,7 +106,7 @@ Tree::MemoryNode& Tree::open(Slot& slot, unsigned level, const GiveUp& give_up) 
 void Tree::set(uint64_t cluster, const Pointer& pointer, const GiveUp& give_up) {
   Slot* slot = &root_;
   for (unsigned level = height_; level > 0; --level)
-    slot = &open(*slot, level, give_up).slots[cluster / clusters_under(level - 1) % kFanout];
+    slot = &open(*slot, level, align_down(cluster, clusters_under(level)), give_up).slots[cluster / clusters_under(level - 1) % kFanout];
   const Pointer old = std::exchange(slot->pointer, pointer);
   changed_ = true;
   if (old.has_extent()) give_up(old);
@@ -125,7 +128,7 @@ void Tree::forget_node(Slot& slot) {
 void Tree::drop(Slot& slot, unsigned level, uint64_t birth, const GiveUp& give_up) {
   const Pointer empty = birth == 0 ? Pointer() : zero_pointer(birth, level);
   if (slot.node != nullptr || slot.pointer.kind == Kind::node) {
-    MemoryNode& node = open(slot, level, give_up);
+    MemoryNode& node = open(slot, level, 0, give_up);
     for (Slot& entry : node.slots) drop(entry, level - 1, birth, give_up);
     forget_node(slot);
   }
@@ -133,18 +136,19 @@ void Tree::drop(Slot& slot, unsigned level, uint64_t birth, const GiveUp& give_u
   if (old.has_extent()) give_up(old);
 }
 
-void Tree::clear_slot(Slot& slot, unsigned level, uint64_t first, uint64_t count, uint64_t birth, const GiveUp& give_up) {
+/// `begin`: the slot's first cluster; `first` counts from there.
+void Tree::clear_slot(Slot& slot, unsigned level, uint64_t begin, uint64_t first, uint64_t count, uint64_t birth, const GiveUp& give_up) {
   const Pointer empty = birth == 0 ? Pointer() : zero_pointer(birth, level);
   if (count == clusters_under(level)) {
     return drop(slot, level, birth, give_up);
   }
   if (slot.node == nullptr && slot.pointer.kind == empty.kind) return;  // so it is already
-  MemoryNode& node = open(slot, level, give_up);
+  MemoryNode& node = open(slot, level, begin, give_up);
   const uint64_t each = clusters_under(level - 1);
   for (const uint64_t end = first + count; first < end;) {
     const uint64_t within = first % each;
     const uint64_t part = std::min(end - first, each - within);
-    clear_slot(node.slots[first / each], level - 1, within, part, birth, give_up);
+    clear_slot(node.slots[first / each], level - 1, begin + align_down(first, each), within, part, birth, give_up);
     first += part;
   }
 }
@@ -152,7 +156,7 @@ void Tree::clear_slot(Slot& slot, unsigned level, uint64_t first, uint64_t count
 void Tree::clear(uint64_t first, uint64_t count, uint64_t birth, const GiveUp& give_up) {
   if (count == 0) return;
   changed_ = true;
-  clear_slot(root_, height_, first, count, birth, give_up);
+  clear_slot(root_, height_, 0, first, count, birth, give_up);
 }
 
 void Tree::resize(uint64_t size, const GiveUp& give_up) {
@@ -177,7 +181,7 @@ void Tree::resize(uint64_t size, const GiveUp& give_up) {
 void Tree::lower(unsigned height, const GiveUp& give_up) {
   for (; height_ > height; --height_) {
     if (root_.node == nullptr && root_.pointer.kind == Kind::absent) continue;
-    Slot first = std::move(open(root_, height_, give_up).slots[0]);
+    Slot first = std::move(open(root_, height_, 0, give_up).slots[0]);
     forget_node(root_);
     root_ = std::move(first);
   }

@@ -81,8 +81,8 @@ class Tree {
     std::unique_ptr<MemoryNode> node;  ///< if set, `pointer` says nothing
   };
 
-  MemoryNode& open(Slot& slot, unsigned level, const GiveUp& give_up);
-  void clear_slot(Slot& slot, unsigned level, uint64_t first, uint64_t count, uint64_t birth, const GiveUp& give_up);
+  MemoryNode& open(Slot& slot, unsigned level, uint64_t begin, const GiveUp& give_up);
+  void clear_slot(Slot& slot, unsigned level, uint64_t begin, uint64_t first, uint64_t count, uint64_t birth, const GiveUp& give_up);
   void drop(Slot& slot, unsigned level, uint64_t birth, const GiveUp& give_up);
   std::unique_ptr<MemoryNode> make_node();
   void forget_node(Slot& slot);

@@ -16,6 +16,11 @@ inline constexpr size_t kGcmKeySize = 32;
 using GcmNonce = std::array<uint8_t, 12>;
 using GcmTag = std::array<uint8_t, 16>;
 
+/// For tests. Is told of each message that is sealed: the nonce, and HMAC-SHA256 of its key, with an empty message.
+using GcmWatch = void (*)(const std::array<uint8_t, 32>& key_digest, const GcmNonce& nonce);
+/// Of all keys that are made from now on; nullptr ends it. Keys that were made before have a digest of zeros.
+void watch_gcm(GcmWatch watch) noexcept;
+
 /// One piece of a message. `in` and `out` have the same length and may be the same place.
 struct GcmPiece {
   ConstBytes in;
@@ -42,6 +47,7 @@ class GcmKey {
   struct Context;
   std::unique_ptr<Context> keyed_;  ///< what the pool's are copies of
   mutable Pool<Context> contexts_;
+  std::array<uint8_t, 32> digest_{};  ///< for a watch
 };
 
 }  // namespace varve

@@ -30,6 +30,8 @@ class NodeBacking final : public Backing {
   const std::shared_ptr<Node> node_;
 };
 
+bool refuses_name(Errc code) { return code == Errc::not_found || code == Errc::exists || code == Errc::invalid_argument; }
+
 }  // namespace
 
 bool continues(const Extent& run, const Extent& next) {
@@ -292,7 +294,7 @@ void Node::diff_snapshots(const std::string& from, const std::string& to, const 
 void Node::change_snapshots(const char* operation, const std::function<void(Snapshots&)>& change) {
   Snapshots& all = require_snapshots(operation);
   require_whole_chain(operation);
-  change_catalog([&] { change(all); });
+  change_catalog([&] { change(all); }, refuses_name);
 }
 
 Attachments& Node::require_attachments(const char* operation) {
@@ -311,7 +313,7 @@ void Node::read_attachment(const AttachmentKey& key, uint64_t offset, MutableByt
 void Node::change_attachments(const char* operation, const std::function<void(Attachments&)>& change) {
   Attachments& all = require_attachments(operation);
   require_whole_chain(operation);
-  change_catalog([&] { change(all); });
+  change_catalog([&] { change(all); }, refuses_name);
 }
 
 Keys& Node::require_keys(const char* operation) {
@@ -335,15 +337,15 @@ void Node::change_keys(const char* operation, const std::function<void(Keys&)>& 
 void Node::rotate_key(const RotateOptions& options) {
   Keys& all = require_keys("rotate the key");
   require_writable("rotate the key");
-  change_catalog([&] { all.rotate(options); });
+  change_catalog([&] { all.rotate(options); }, [](Errc code) { return refuses_name(code) || code == Errc::authentication; });
 }
 
-void Node::change_catalog(const std::function<void()>& change) {
+/// `refuses`: is that the error of a change of which nothing was done?
+void Node::change_catalog(const std::function<void()>& change, bool (*refuses)(Errc)) {
   try {
     named(change);
   } catch (const Error& error) {
-    if (error.code() != Errc::not_found && error.code() != Errc::exists && error.code() != Errc::invalid_argument)
-      identity_.flush_failed->store(true, std::memory_order_release);
+    if (!refuses(error.code())) identity_.flush_failed->store(true, std::memory_order_release);
     throw;
   } catch (...) {  // for want of memory, half way
     identity_.flush_failed->store(true, std::memory_order_release);

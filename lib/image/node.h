@@ -94,7 +94,7 @@ class Node {
   Snapshots& require_snapshots(const char* operation);
   Keys& require_keys(const char* operation);
   Attachments& require_attachments(const char* operation);
-  void change_catalog(const std::function<void()>& change);
+  void change_catalog(const std::function<void()>& change, bool (*refuses)(Errc));
   void zero_by_writing(uint64_t offset, uint64_t length);
   void write_zeros(uint64_t offset, uint64_t length);
   Extent chain_extent(uint64_t offset, uint64_t limit);

@@ -317,5 +317,21 @@ TEST_CASE("what stands behind the size of a stored tree does not come back when 
   CHECK(static_cast<int>(cut.run_at(400, 1).pointer.kind) == static_cast<int>(Kind::absent));
 }
 
+TEST_CASE("zeros that reach behind the end have no entries there when part of them is written") {
+  Store store;
+  Object object;
+  object.size = 700 * kCluster;
+  object.height = 2;
+  object.root = native::zero_pointer(store.birth, 2);  // as a repair puts it in the place of a lost node
+  Tree tree = store.tree(object);
+  tree.set(600, store.cluster(), store.give_up());
+  tree.clear(699, 1, 0, store.give_up());
+  Object stored = store.store(tree);
+  for (const auto& [cluster, kind] : {std::pair{0, Kind::zero}, {600, Kind::data}, {698, Kind::zero}, {699, Kind::absent}})
+    CHECK(static_cast<int>(tree.run_at(cluster, 1).pointer.kind) == static_cast<int>(kind));
+  stored.size = 1024 * kCluster;
+  CHECK(static_cast<int>(store.tree(stored).run_at(700, 1).pointer.kind) == static_cast<int>(Kind::absent));
+}
+
 }  // namespace
 }  // namespace varve::test

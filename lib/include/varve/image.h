@@ -226,7 +226,7 @@ class Image {
   /// secret before can read what such a copy holds, and only rotate_key() keeps later states from him.
   void remove_key(unsigned slot);
   /// Encrypts everything anew under another master key. Takes up to as much space as the image has meanwhile. Nothing else may use the
-  /// image. Throws cancelled; after that, and after a crash, the image is as usable as before, and another call goes on.
+  /// image. Throws cancelled. After that, as after a crash, the image is to be opened anew: it holds what it did, and another call goes on.
   void rotate_key(const RotateOptions& options = {});
 
   /// If it throws, nothing of a created image has got its name (what CreateOptions::force has replaced by then may be gone); the
