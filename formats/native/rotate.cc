@@ -91,13 +91,16 @@ void Rotation::rebuild(const Task& task) {
   const Tree from = grown(task.old_base);
   const Tree to(image_.extents_, task.object, end);
   std::vector<Moved> batch;
+  uint64_t waiting = 0;  // bytes of it
   diff_trees(from, to, true, end(), [&](uint64_t first, uint64_t count, const Pointer& pointer) {
     if (options_.cancel != nullptr) options_.cancel->check();
     if (first + count <= first_left) return;
     if (pointer.kind == Kind::data) {
       batch.push_back({first, pointer, {}});
-      if (batch.size() < kBatch) return;
+      waiting += pointer.length;
+      if (batch.size() < kBatch && waiting < most_unsaved()) return;
     }
+    waiting = 0;
     move(task, tree, batch);
     if (pointer.kind != Kind::data)
       tree.clear(first, count, pointer.kind == Kind::zero ? image_.building() : 0, image_.give_up_after(task.generation));

@@ -36,12 +36,11 @@ std::string lost(Image& image) {
 /// What is done before the rotation goes on.
 enum class Between { nothing, write, snapshot, attachment };
 
-/// Nothing that changes what is seen.
-void work(Image& image, Between what) {
+/// `disk`: what it holds then.
+void work(Image& image, Between what, Bytes& disk) {
   if (what == Between::write) {
-    Bytes first(4096);
-    image.read_at(0, first);
-    image.write_at(0, first);
+    disk.front() ^= std::byte{1};
+    image.write_at(0, ConstBytes(disk).first(1));
   } else if (what == Between::snapshot) {
     image.create_snapshot("between", 1);
     image.delete_snapshot("between");
@@ -69,9 +68,10 @@ void expect_and_go_on(Tangle& world, const Bytes& file, Between between = Betwee
   OpenOptions how = world.options(Access::read_only);
   how.file_system = &files;
   how.accept_older_state = true;
+  Bytes disk = world.held("");
   const auto expect = [&] {
     Image image = Image::open(kPath, how);
-    CHECK(contents_of(image) == world.held(""));
+    CHECK(contents_of(image) == disk);
     CHECK(lost(image) == "");
     for (const std::string& name : world.kept()) {
       OpenOptions shown = how;
@@ -86,7 +86,7 @@ void expect_and_go_on(Tangle& world, const Bytes& file, Between between = Betwee
   writing.access = Access::read_write;
   {
     Image image = Image::open(kPath, writing);
-    work(image, between);
+    work(image, between, disk);
     if (between != Between::nothing) image.flush();
     image.rotate_key();
     image.close();
@@ -168,28 +168,31 @@ class CountingStorage final : public PassingStorage {
   const Written& written_;
 };
 
-TEST_CASE("rotation: what was done before a stop is not done again") {
+/// A disk of which nothing else is there, its rotation stopped when three quarters of it were written.
+struct HalfRotated {
+  static constexpr uint64_t kSize = 8 << 20;
   MemoryFileSystem files;
-  constexpr uint64_t kSize = 8 << 20;
-  create_image(files, kPath, "varve", kSize, {{"encryption", "aes-256-gcm"}});
   std::atomic<uint64_t> bytes = 0;
   std::atomic<CancelToken*> stop = nullptr;
-  const CountingStorage::Written count = [&](uint64_t more) {
+  const CountingStorage::Written count = [this](uint64_t more) {
     if ((bytes += more) >= kSize * 3 / 4 && stop != nullptr) stop.load()->cancel();
   };
-  WrappingFileSystem through(files, [&](std::shared_ptr<Storage> below) { return std::make_shared<CountingStorage>(std::move(below), count); });
+  WrappingFileSystem through{files,
+                             [this](std::shared_ptr<Storage> below) { return std::make_shared<CountingStorage>(std::move(below), count); }};
   OpenOptions how;
-  how.access = Access::read_write;
-  how.format = "varve";
-  how.secret = test_key();
-  how.file_system = &through;
-  how.limits.write_buffer = 128 << 10;
-  {
-    Image image = Image::open(kPath, how);
-    image.write_at(0, pattern(0, 1, kSize));
-    image.close();
-  }
-  {
+
+  HalfRotated() {
+    create_image(files, kPath, "varve", kSize, {{"encryption", "aes-256-gcm"}});
+    how.access = Access::read_write;
+    how.format = "varve";
+    how.secret = test_key();
+    how.file_system = &through;
+    how.limits.write_buffer = 128 << 10;
+    {
+      Image image = Image::open(kPath, how);
+      image.write_at(0, pattern(0, 1, kSize));
+      image.close();
+    }
     Image image = Image::open(kPath, how);
     CancelToken token;
     RotateOptions stopped;
@@ -198,12 +201,32 @@ TEST_CASE("rotation: what was done before a stop is not done again") {
     bytes = 0;
     CHECK_ERRC(image.rotate_key(stopped), Errc::cancelled);
     stop = nullptr;
+    bytes = 0;
   }
-  bytes = 0;
-  Image image = Image::open(kPath, how);
+};
+
+TEST_CASE("rotation: what was done before a stop is not done again") {
+  HalfRotated half;
+  Image image = Image::open(kPath, half.how);
   image.rotate_key();
-  CHECK(bytes < kSize / 2);
-  CHECK(contents_of(image) == pattern(0, 1, kSize));
+  CHECK(half.bytes < HalfRotated::kSize / 2);
+  CHECK(contents_of(image) == pattern(0, 1, HalfRotated::kSize));
+}
+
+TEST_CASE("rotation: what was written after a stop is not lost when it goes on") {
+  HalfRotated half;
+  Bytes disk = pattern(0, 1, HalfRotated::kSize);
+  disk.front() ^= std::byte{1};
+  {
+    Image image = Image::open(kPath, half.how);
+    image.write_at(0, ConstBytes(disk).first(1));
+    image.close();
+  }
+  Image image = Image::open(kPath, half.how);
+  image.rotate_key();
+  CHECK(contents_of(image) == disk);
+  image.close();
+  CHECK(leaks_of_closed(half.files.find(kPath)) == "");
 }
 
 TEST_CASE("rotation: cancelled in the middle, and done anew") {
