@@ -158,7 +158,8 @@ class ImageCheck {
     }
     for (size_t i = 0; i < 2; ++i) {
       if (parts.key_area.faults[i].empty()) continue;
-      add("copy " + std::to_string(i + 1) + " of the key area does not count: " + parts.key_area.faults[i], key_area_offset(i), Repair::safe);
+      add("copy " + std::to_string(i + 1) + " of the key area does not count: " + parts.key_area.faults[i], key_area_offset(i),
+          Repair::safe);
       result_.copies = true;
     }
     if (parts.superblocks.fault.empty()) return;

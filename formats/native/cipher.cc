@@ -80,8 +80,7 @@ Cipher::KeyPtr Cipher::derive(const char* label, const Session& session, uint64_
 
 Session Cipher::session_of(uint64_t generation) const {
   const std::shared_lock lock(table_mutex_);
-  const auto behind =
-      std::partition_point(sessions_.begin(), sessions_.end(), [&](const Session& s) { return s.first <= generation; });
+  const auto behind = std::partition_point(sessions_.begin(), sessions_.end(), [&](const Session& s) { return s.first <= generation; });
   if (behind == sessions_.begin()) throw Error(Errc::corrupt, "something was written before the first session");
   return *(behind - 1);
 }
@@ -289,8 +288,8 @@ void Cipher::seal(SuperblockRaw& raw, RandomSource& random) const {
   const std::shared_lock lock(table_mutex_);
   raw.salt = current_.salt;
   random.fill(std::as_writable_bytes(std::span(raw.nonce)));
-  raw.tag = derive("varve superblock", current_, raw.generation, 0)
-                ->seal(raw.nonce, clear_part(crypt_uuid_, raw).bytes(), secret_parts(raw));
+  raw.tag =
+      derive("varve superblock", current_, raw.generation, 0)->seal(raw.nonce, clear_part(crypt_uuid_, raw).bytes(), secret_parts(raw));
 }
 
 std::optional<Session> Cipher::open(SuperblockRaw& raw) const {
@@ -319,7 +318,9 @@ namespace {
 
 struct RecordParts {
   explicit RecordParts(const Uuid& crypt_uuid, MutableBytes record)
-      : head(load<JournalRecordRaw>(record)), nonce(nonce_from(head.sequence, head.generation)), clear(std::as_bytes(std::span(crypt_uuid.bytes))) {
+      : head(load<JournalRecordRaw>(record)),
+        nonce(nonce_from(head.sequence, head.generation)),
+        clear(std::as_bytes(std::span(crypt_uuid.bytes))) {
     const MutableBytes changes = record.subspan(kChanges, kChain - kChanges);
     const MutableBytes rest = record.subspan(sizeof(JournalRecordRaw));
     pieces = {GcmPiece{changes, changes}, GcmPiece{rest, rest}};

@@ -21,7 +21,7 @@ struct StoredCluster {
   std::vector<std::byte> packed;  ///< whole units; empty if the cluster, or a part of it, is stored as it is
   uint64_t begin = 0;             ///< of that part in the cluster, bytes
   uint64_t length = 0;            ///< stored, bytes
-  TagBytes tag{};  ///< not of an encrypted image, where it depends on the place
+  TagBytes tag{};                 ///< not of an encrypted image, where it depends on the place
 
   /// What goes into the file, of the cluster that this was made from.
   ConstBytes bytes(ConstBytes cluster) const { return packed.empty() ? cluster.subspan(begin, length) : ConstBytes(packed); }

@@ -90,8 +90,8 @@ class Extents {
 
   /// The stored bytes, verified and decrypted.
   void read_stored(const Pointer& pointer, MutableBytes out);
-  /// Encrypts what `pointer` leads to, if the image is encrypted, and sets its tag then. Returns what goes into the file: `bytes`, or `out`,
-  /// which may be the same place.
+  /// Encrypts what `pointer` leads to, if the image is encrypted, and sets its tag then. Returns what goes into the file: `bytes`, or
+  /// `out`, which may be the same place.
   ConstBytes seal(Pointer& pointer, ConstBytes bytes, MutableBytes out);
   /// Gives a node its tag and writes it to the pointer's place.
   void write_node(Pointer& pointer, NodePtr node);

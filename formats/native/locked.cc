@@ -97,7 +97,8 @@ void finish_cipher(OpenContext& context, ImageParts& parts) {
   if (parts.cipher == nullptr) return;
   const bool accepted = context.unlock().accept_older_state || context.for_check() || context.unlock().for_info;
   if (!parts.superblocks.fault.empty() && !accepted)
-    throw Error(Errc::corrupt, "one superblock does not count: " + parts.superblocks.fault + "; what the other one shows may be an older state")
+    throw Error(Errc::corrupt,
+                "one superblock does not count: " + parts.superblocks.fault + "; what the other one shows may be an older state")
         .hint("after a power cut that may be as it should be: --accept-older-state takes it");
   std::vector<std::byte> table(current.sessions.length);
   parts.file->read_at(current.sessions.offset, table);

@@ -187,7 +187,7 @@ class NativeImage final : public FormatImage {
   uint64_t last_snapshot_id_ = 0;
   Catalog catalog_at_open_;  ///< what find_free_space() goes over
   bool catalog_changed_ = false;
-  bool sessions_changed_ = false;        ///< so the next commit stores the table of them
+  bool sessions_changed_ = false;  ///< so the next commit stores the table of them
   bool looked_for_space_ = false;
   bool sessions_placed_ = false;         ///< it was stored when free space was known
   bool head_changed_ = false;            ///< in a way that the journal does not hold

@@ -59,7 +59,8 @@ void NativeImage::begin_session() {
   touched_ = true;
   // After a clean end both superblocks refer to the same, so what is free is free at once.
   const auto& [current, older, fault] = parts_.superblocks;
-  const bool same = older && older->head.root == current.head.root && older->catalog.root == current.catalog.root && older->sessions == current.sessions;
+  const bool same =
+      older && older->head.root == current.head.root && older->catalog.root == current.catalog.root && older->sessions == current.sessions;
   if (durable_.clean && same && older->journal_offset == current.journal_offset) find_free_space();
 }
 
@@ -251,12 +252,15 @@ void NativeImage::resize(uint64_t size) {
 void NativeImage::replay() {
   if (durable_.clean) return;
   const uint64_t most = std::max(parts_.limits.metadata_bytes, durable_.journal_length / 2);
-  broken_tail_ = replay_journal(*file_, durable_, [&](const JournalChange& change) {
-    replay_change(change);
-    // A record of many small changes far from each other could take a hundred times its size.
-    if (dirty_.bytes() > most || head_.nodes_in_memory() > kMaxNodes)
-      throw Error(Errc::limit, "what the journal holds takes more memory than allowed");
-  }, cipher());
+  broken_tail_ = replay_journal(
+      *file_, durable_,
+      [&](const JournalChange& change) {
+        replay_change(change);
+        // A record of many small changes far from each other could take a hundred times its size.
+        if (dirty_.bytes() > most || head_.nodes_in_memory() > kMaxNodes)
+          throw Error(Errc::limit, "what the journal holds takes more memory than allowed");
+      },
+      cipher());
 }
 
 void NativeImage::replay_change(const JournalChange& change) {

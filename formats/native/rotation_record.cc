@@ -26,8 +26,7 @@ RotationProgress parse_rotation(const OtherRecord& record) {
   progress.head_size = raw.head_size;
   progress.objects = record.objects;
   if (record.payload.size() != sizeof(raw) + uint64_t{raw.generations} * sizeof(le64)) bad("has the wrong length");
-  for (uint32_t i = 0; i < raw.generations; ++i)
-    progress.generations.push_back(load<le64>(record.payload, sizeof(raw) + i * sizeof(le64)));
+  for (uint32_t i = 0; i < raw.generations; ++i) progress.generations.push_back(load<le64>(record.payload, sizeof(raw) + i * sizeof(le64)));
   const uint64_t begun = record.objects.size() - progress.done;
   if (progress.done > record.objects.size() || begun > 1 || raw.reserved != 0) bad("contradicts itself");
   if (progress.generations.size() > progress.done || (progress.next_cluster != 0 && begun == 0)) bad("contradicts itself");

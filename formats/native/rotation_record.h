@@ -13,11 +13,11 @@ namespace varve::native {
 /// The second lineage as far as it is there. Its objects are numbered: those of the snapshots, in the catalog's order, those of the other
 /// records, the head.
 struct RotationProgress {
-  uint32_t epoch = 0;        ///< of the master key that it is under
-  uint64_t done = 0;         ///< objects that are complete; one more may have been begun
-  uint64_t next_cluster = 0;  ///< of that one
-  TagBytes head_tag{};       ///< in the head's root pointer, and
-  uint64_t head_size = 0;    ///< the head's size, when it was begun: another head has to be begun anew
+  uint32_t epoch = 0;                 ///< of the master key that it is under
+  uint64_t done = 0;                  ///< objects that are complete; one more may have been begun
+  uint64_t next_cluster = 0;          ///< of that one
+  TagBytes head_tag{};                ///< in the head's root pointer, and
+  uint64_t head_size = 0;             ///< the head's size, when it was begun: another head has to be begun anew
   std::vector<uint64_t> generations;  ///< of the snapshots that are complete
   std::vector<Object> objects;
 };

@@ -1,8 +1,8 @@
 // Rebase and commit when the power fails: whatever is on the medium then, the child reads as before.
 #include "conformance/conformance.h"
 #include "support/pattern.h"
-#include "support/secrets.h"
 #include "support/power_cut.h"
+#include "support/secrets.h"
 
 namespace varve::test {
 namespace {

@@ -1,13 +1,12 @@
 #include "crash/crash_run.h"
 
-#include "support/secrets.h"
-
 #include <malloc.h>
 
 #include <algorithm>
 #include <string>
 
 #include "support/pattern.h"
+#include "support/secrets.h"
 
 namespace varve::test {
 

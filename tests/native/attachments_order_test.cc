@@ -6,9 +6,9 @@
 
 #include "io/memory_file_system.h"
 #include "native/ordering_storage.h"
-#include "support/secrets.h"
 #include "support/image_kit.h"
 #include "support/pattern.h"
+#include "support/secrets.h"
 #include "support/seeds.h"
 #include "support/test.h"
 

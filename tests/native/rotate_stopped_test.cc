@@ -55,8 +55,8 @@ bool has_progress(const std::shared_ptr<Storage>& file) {
   const Unlocked image = unlocked(*file);
   native::Extents extents(file, image.headers.header, 1 << 20, 1 << 20, image.cipher);
   const native::Superblock& s = image.superblocks.current;
-  const native::Catalog catalog = native::parse_catalog(native::read_object(extents, s.catalog, s.end), s.rules(image.headers.header),
-                                                        s.generation, s.head_parent);
+  const native::Catalog catalog =
+      native::parse_catalog(native::read_object(extents, s.catalog, s.end), s.rules(image.headers.header), s.generation, s.head_parent);
   return std::any_of(catalog.others.begin(), catalog.others.end(),
                      [](const native::OtherRecord& record) { return record.type == native::kRotationRecord; });
 }

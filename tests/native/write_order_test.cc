@@ -6,10 +6,10 @@
 #include "native/superblock.h"
 #include "native/unlocked.h"
 #include "native/walk.h"
-#include "support/secrets.h"
 #include "support/bytes.h"
 #include "support/image_kit.h"
 #include "support/pattern.h"
+#include "support/secrets.h"
 #include "support/seeds.h"
 #include "support/storages.h"
 
@@ -202,8 +202,8 @@ TEST_CASE("R1 to R5: nothing that a superblock refers to is written, cut off or 
         CAPTURE(cluster);
         CAPTURE(round);
         const char* const encryption = round % 2 == 0 ? "none" : "aes-256-gcm";
-        Scenario scenario(
-            rng, {{"compression", compression}, {"cluster_size", cluster}, {"journal_size", "128K"}, {"encryption", encryption}});
+        Scenario scenario(rng,
+                          {{"compression", compression}, {"cluster_size", cluster}, {"journal_size", "128K"}, {"encryption", encryption}});
         scenario.run(5);
         commits += scenario.commits;
         records += scenario.records;

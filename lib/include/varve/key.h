@@ -29,9 +29,9 @@ struct KeyDerivation {
 };
 
 struct KeySlotInfo {
-  unsigned slot = 0;      ///< 0 to 15
-  KeyDerivation how;      ///< kind is none for a raw key
-  bool opened = false;    ///< its secret has opened this image
+  unsigned slot = 0;    ///< 0 to 15
+  KeyDerivation how;    ///< kind is none for a raw key
+  bool opened = false;  ///< its secret has opened this image
 };
 
 struct RotateOptions {
