@@ -200,7 +200,7 @@ Object NativeImage::store_catalog() {
 /// The table of sessions, this one included.
 Pointer NativeImage::store_sessions(const Pointer& old) {
   std::vector<std::byte> table = cipher()->session_table();
-  if (old.length != 0) free_once(old);
+  if (old.length != 0) space_.free(old.offset, old.length);
   Pointer pointer;
   pointer.kind = Kind::data;
   pointer.birth = building();

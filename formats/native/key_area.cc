@@ -182,6 +182,14 @@ std::vector<std::byte> associated_with(const KeyAreaRaw& area, unsigned index, c
   return all;
 }
 
+std::optional<MasterKey> open_wrapped(const KeyAreaRaw& area, unsigned index, const Uuid& crypt_uuid, const GcmKey& wrap,
+                                      const WrappedKeyRaw& one) {
+  MasterKey key{one.epoch, Secret(one.key.size())};
+  const auto associated = associated_with(area, index, crypt_uuid, key.epoch);
+  if (!wrap.open(one.nonce, associated, std::as_bytes(std::span(one.key)), key.key.bytes(), one.tag)) return std::nullopt;
+  return key;
+}
+
 std::optional<MasterKeys> open_slot(const KeyAreaRaw& area, unsigned index, const Uuid& crypt_uuid, const SlotKeys& keys) {
   const KeySlotRaw& slot = area.slots[index];
   // GCM commits to no key: two could open one slot.
@@ -190,10 +198,9 @@ std::optional<MasterKeys> open_slot(const KeyAreaRaw& area, unsigned index, cons
   MasterKeys all;
   for (const WrappedKeyRaw& one : slot.wrapped) {
     if (one.epoch == 0) continue;
-    MasterKey key{one.epoch, Secret(one.key.size())};
-    const auto associated = associated_with(area, index, crypt_uuid, key.epoch);
-    if (!wrap.open(one.nonce, associated, std::as_bytes(std::span(one.key)), key.key.bytes(), one.tag)) return std::nullopt;
-    all.push_back(std::move(key));
+    std::optional<MasterKey> key = open_wrapped(area, index, crypt_uuid, wrap, one);
+    if (!key) return std::nullopt;
+    all.push_back(std::move(*key));
   }
   return all;
 }
@@ -261,7 +268,10 @@ void require_strong(const KeySecret& secret, const KeyDerivation& how, const Lim
 void add_master_key(KeyAreaRaw& area, unsigned index, const Uuid& crypt_uuid, const Secret& wrap, const MasterKey& key,
                     RandomSource& random) {
   KeySlotRaw& slot = area.slots[index];
-  WrappedKeyRaw& one = slot.wrapped[slot.wrapped[0].epoch == 0 ? 0 : 1];
+  const bool empty = slot.wrapped[0].epoch == 0;
+  if (!empty && !open_wrapped(area, index, crypt_uuid, GcmKey(wrap.bytes()), slot.wrapped[0]))
+    throw Error(Errc::authentication, "key slot " + std::to_string(index) + " has another secret now").hint("open the image anew");
+  WrappedKeyRaw& one = slot.wrapped[empty ? 0 : 1];
   one.epoch = key.epoch;
   random.fill(std::as_writable_bytes(std::span(one.nonce)));
   one.tag = GcmKey(wrap.bytes())
@@ -269,7 +279,7 @@ void add_master_key(KeyAreaRaw& area, unsigned index, const Uuid& crypt_uuid, co
                       std::as_writable_bytes(std::span(one.key)));
 }
 
-void fill_slot(KeyAreaRaw& area, unsigned index, const Uuid& crypt_uuid, const MasterKeys& keys, const KeySecret& secret,
+Secret fill_slot(KeyAreaRaw& area, unsigned index, const Uuid& crypt_uuid, const MasterKeys& keys, const KeySecret& secret,
                const KeyDerivation& how, RandomSource& random) {
   KeySlotRaw& slot = area.slots[index];
   slot = {};
@@ -282,9 +292,10 @@ void fill_slot(KeyAreaRaw& area, unsigned index, const Uuid& crypt_uuid, const M
   }
   if (kind == KdfKind::pbkdf2) slot.iterations = how.iterations;
   random.fill(std::as_writable_bytes(std::span(slot.salt)));
-  const SlotKeys of_slot = slot_keys(slot, secret);
+  SlotKeys of_slot = slot_keys(slot, secret);
   slot.commitment = of_slot.commitment;
   for (const MasterKey& key : keys) add_master_key(area, index, crypt_uuid, of_slot.wrap, key, random);
+  return std::move(of_slot.wrap);
 }
 
 void empty_slot(KeyAreaRaw& area, unsigned slot) { area.slots[slot] = {}; }

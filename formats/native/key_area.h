@@ -43,11 +43,11 @@ Unlocked unlock(const KeyAreaRaw& area, const Headers& headers, const KeySecret&
 
 /// Throws invalid_argument for a secret that can't be or a derivation that is too weak or too costly.
 void require_strong(const KeySecret& secret, const KeyDerivation& how, const Limits& limits);
-/// Wraps the keys for the secret. The MAC is another step.
-void fill_slot(KeyAreaRaw& area, unsigned slot, const Uuid& crypt_uuid, const MasterKeys& keys, const KeySecret& secret,
+/// Wraps the keys for the secret. The MAC is another step. Returns what they are wrapped with.
+Secret fill_slot(KeyAreaRaw& area, unsigned slot, const Uuid& crypt_uuid, const MasterKeys& keys, const KeySecret& secret,
                const KeyDerivation& how, RandomSource& random);
 void empty_slot(KeyAreaRaw& area, unsigned slot);
-/// A further master key, for which the slot has room.
+/// A further master key, for which the slot has room. Throws authentication if `wrap` is not what the slot's keys are wrapped with.
 void add_master_key(KeyAreaRaw& area, unsigned slot, const Uuid& crypt_uuid, const Secret& wrap, const MasterKey& key,
                     RandomSource& random);
 /// All slots keep the newest master key alone.

@@ -59,8 +59,9 @@ void NativeKeys::change(unsigned slot, const KeySecret& secret, const KeyDerivat
   const std::lock_guard lock(image_.change_mutex_);
   auto next = begin();
   require_filled(slot);
-  fill_slot(*next, slot, image_.cipher()->crypt_uuid(), image_.cipher()->master_keys(), secret, how, *image_.parts_.random);
+  Secret wrap = fill_slot(*next, slot, image_.cipher()->crypt_uuid(), image_.cipher()->master_keys(), secret, how, *image_.parts_.random);
   put(std::move(next));
+  if (image_.parts_.opened.slot == slot) image_.parts_.opened.wrap = std::move(wrap);
 }
 
 void NativeKeys::remove(unsigned slot) {
@@ -73,6 +74,7 @@ void NativeKeys::remove(unsigned slot) {
         .hint("add another one first");
   empty_slot(*next, slot);
   put(std::move(next));
+  if (image_.parts_.opened.slot == slot) image_.parts_.opened = {{}, kKeySlots, {}};
 }
 
 // ---- another master key ----------------------------------------------------------------------------------
@@ -80,7 +82,8 @@ void NativeKeys::remove(unsigned slot) {
 /// The slots that go on: that which opened the image, and those of further secrets.
 std::vector<Unlocked> NativeKeys::all_unlocked(const RotateOptions& options) const {
   std::vector<Unlocked> all;
-  all.push_back({{}, image_.parts_.opened.slot, image_.parts_.opened.wrap.copy()});
+  const Unlocked& opened = image_.parts_.opened;
+  if (opened.slot < kKeySlots) all.push_back({{}, opened.slot, opened.wrap.copy()});
   for (const KeySecret& secret : options.also)
     all.push_back(unlock(area(), image_.parts_.headers, secret, std::nullopt, image_.parts_.limits));
   return all;
@@ -99,6 +102,9 @@ void NativeKeys::begin_rotation(const RotateOptions& options) {
     dropped += (dropped.empty() ? "" : ", ") + std::to_string(one.slot);
     empty_slot(*next, one.slot);
   }
+  if (kept.empty())
+    throw Error(Errc::invalid_argument, "the key slot that opened the image was removed, and no other secret is given")
+        .hint("open the image with another one");
   if (!dropped.empty() && !options.drop_others)
     throw Error(Errc::invalid_argument, "key slots that are opened by none of the secrets given can't be kept: " + dropped)
         .hint("give their secrets with --also-key-file, or --drop-others");

@@ -14,6 +14,7 @@
 namespace varve::test {
 namespace {
 
+using Bytes = std::vector<std::byte>;
 constexpr const char* kPath = World::kPath;
 
 bool opens(FileSystem& files, const KeySecret& secret) {
@@ -227,6 +228,43 @@ TEST_CASE("keys: what is refused leaves the image as usable as before") {
   CHECK(opens(world.files(), raw_key(18)));
   CHECK_FALSE(opens(world.files(), raw_key(16)));
   CHECK_FALSE(opens(world.files(), raw_key(17)));
+}
+
+TEST_CASE("rotation: after the slot that opened the image was changed or removed") {
+  MemoryFileSystem files;
+  create_image(files, kPath, "varve", 1 << 20, {{"encryption", "aes-256-gcm"}});
+  OpenOptions how;
+  how.access = Access::read_write;
+  how.format = "varve";
+  how.secret = test_key();
+  how.file_system = &files;
+  {
+    Image image = Image::open(kPath, how);
+    image.write_at(0, pattern(0, 1, 100000));
+    image.change_key(0, raw_key(2));
+    image.rotate_key();
+    image.close();
+  }
+  CHECK_FALSE(opens(files, raw_key(1)));
+  how.secret = provider_of(raw_key(2));
+  {
+    Image image = Image::open(kPath, how);
+    CHECK(contents_of(image).size() == 1 << 20);
+    image.add_key(raw_key(3));
+    image.remove_key(0);
+    CHECK_ERRC(image.rotate_key(), Errc::invalid_argument);
+    RotateOptions with;
+    with.also.push_back(raw_key(3));
+    image.rotate_key(with);
+    image.close();
+  }
+  CHECK_FALSE(opens(files, raw_key(2)));
+  how.secret = provider_of(raw_key(3));
+  Image image = Image::open(kPath, how);
+  CHECK(damages(image) == "");
+  Bytes start(100000);
+  image.read_at(0, start);
+  CHECK(start == pattern(0, 1, 100000));
 }
 
 TEST_CASE("rotation: a child over a snapshot of the image still reads it") {
