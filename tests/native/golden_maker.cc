@@ -7,6 +7,7 @@
 #include "native/golden.h"
 #include "support/bytes.h"
 #include "support/image_kit.h"
+#include "support/secrets.h"
 #include "support/sha256.h"
 
 namespace varve::test {
@@ -26,6 +27,7 @@ Bytes filled(uint64_t length, const std::string& word) {
 void add_sums(Golden& golden, MemoryFileSystem& files) {
   OpenOptions how;
   how.format = "varve";
+  how.secret = test_key();
   how.file_system = &files;
   std::vector<SnapshotInfo> snapshots;
   {
@@ -49,6 +51,7 @@ Golden made_by_us(const OptionMap& options, uint64_t size, Fill fill, End end = 
   files.add("base.raw", golden_parent());
   CreateOptions create;
   create.options = options;
+  create.secret = test_key();
   create.file_system = &files;
   if (child) {
     create.parent = "base.raw";
@@ -58,6 +61,7 @@ Golden made_by_us(const OptionMap& options, uint64_t size, Fill fill, End end = 
   Golden golden;
   OpenOptions how;
   how.format = "varve";
+  how.secret = test_key();
   how.access = Access::read_write;
   how.file_system = &files;
   Image image = Image::open(kPath, how);
@@ -90,6 +94,15 @@ void write_history(Image& image) {
   image.create_snapshot("other", 1000000004);
   image.delete_snapshot("branch point");
   image.write_at(0, filled(4096, "head"));
+}
+
+void write_secrets(Image& image) {
+  KeyDerivation weakest;
+  weakest.log2_n = 15;
+  image.add_key(passphrase("golden"), weakest);
+  image.write_at(0, filled(4096, "first"));
+  image.create_snapshot("one", 1000000001);
+  image.write_at(4096, filled(4096, "second"));
 }
 
 void write_journal(Image& image) {
@@ -161,6 +174,8 @@ std::map<std::string, Golden> make_goldens() {
       {"v1-journal", made_by_us({{"journal_size", "64K"}}, kSize, write_journal, End::flushed)},
       {"v1-parent", made_by_us(
                         {}, 0, [](Image& image) { image.write_at(70000, filled(512, "child")); }, End::closed, true)},
+      {"v1-encrypted",
+       made_by_us({{"cluster_size", "4K"}, {"journal_size", "0"}, {"encryption", "aes-256-gcm"}}, 12 * kKiB, write_secrets)},
       {"v1-attachment", with_attachment()},
       {"v1-unknown-record", made_by_hand({}, {{77, 0, {}, filled(24, "keep me")}})},
       {"v1-refused-feature", refused(made_by_hand(future, {}))},

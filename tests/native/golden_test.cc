@@ -9,6 +9,7 @@
 #include "io/memory_file_system.h"
 #include "support/bytes.h"
 #include "support/image_kit.h"
+#include "support/secrets.h"
 #include "support/sha256.h"
 #include "support/test.h"
 
@@ -39,6 +40,7 @@ struct Shelf {
   Image open(Access access = Access::read_only, const std::string& snapshot = {}) {
     OpenOptions how;
     how.format = "varve";
+    how.secret = secret;
     how.access = access;
     how.snapshot = snapshot;
     how.file_system = &files;
@@ -49,6 +51,7 @@ struct Shelf {
     return sha256(contents_of(image));
   }
   MemoryFileSystem files;
+  SecretProvider secret = test_key();
 };
 
 void judge_refused(const Golden& golden) {
@@ -98,7 +101,7 @@ void judge_writing(const Golden& golden) {
 
 TEST_CASE("golden files: every image of version 1 shows what it did, is sound, and can be written to; what must be refused is") {
   const std::map<std::string, Golden> all = stored_goldens();
-  CHECK(all.size() >= 13);
+  CHECK(all.size() >= 14);
   for (const auto& one : all) {
     const Golden& golden = one.second;
     CAPTURE(one.first);
@@ -109,6 +112,15 @@ TEST_CASE("golden files: every image of version 1 shows what it did, is sound, a
     judge_reading(golden);
     judge_writing(golden);
   }
+}
+
+TEST_CASE("golden files: an encrypted image is opened by each of its secrets") {
+  const Golden golden = stored_goldens().at("v1-encrypted");
+  Shelf shelf(golden);
+  shelf.secret = provider_of(passphrase("golden"));
+  CHECK(shelf.sum("-") == golden.sums.at("-"));
+  shelf.secret = provider_of(passphrase("bronze"));
+  CHECK_ERRC(shelf.open(), Errc::authentication);
 }
 
 TEST_CASE("golden files: a stored one is what its text says, and the sum is SHA-256") {
