@@ -116,6 +116,7 @@ Superblocks read_superblocks(Storage& file, const Header& header, const Cipher* 
   try {
     result.older = parse(slots[1 - newer], header, file.size(), false);
   } catch (const Error& error) {
+    if (error.code() == Errc::io) throw;
     result.fault = error.message();
   }
   return result;

@@ -3,6 +3,7 @@
 #include "crash/history.h"
 #include "faults/scripts.h"
 #include "support/image_kit.h"
+#include "support/secrets.h"
 #include "support/shadow_disk.h"
 #include "varve/image.h"
 #include "varve/ops.h"
@@ -51,6 +52,7 @@ Script making(std::string name, std::shared_ptr<const FileSet> files, Product pr
 CreateOptions creation(Bench& bench, const OptionMap& options) {
   CreateOptions how;
   how.options = options;
+  how.secret = test_key();
   how.file_system = &bench.files();
   return how;
 }
@@ -148,6 +150,8 @@ class Filling final : public Attempt {
     if (how.done) return judge_image(bench_.sound(), bench_.path(target_.image), target_.format, source_);
     OpenOptions open;
     open.format = target_.format;
+    open.secret = test_key();
+    open.accept_older_state = true;  // a superblock may be half written
     open.file_system = &bench_.sound();
     Image image = Image::open(bench_.path(target_.image), open);
     if (std::string found = damages_after(how, image); !found.empty()) return "check finds " + found;
@@ -212,6 +216,7 @@ std::string judge_product(Bench& bench, const FileSet& before, const Product& pr
 std::string judge_image(FileSystem& files, const std::string& path, const std::string& format, const std::vector<std::byte>& content) {
   OpenOptions how;
   how.format = format;
+  how.secret = test_key();
   how.file_system = &files;
   Image image = Image::open(path, how);
   if (std::string found = damages(image); !found.empty()) return "check finds " + found;
@@ -224,7 +229,9 @@ ConvertOptions conversion(Bench& bench, const std::string& from, const std::stri
   ConvertOptions how;
   how.source_format = from;
   how.target_format = to;
+  how.open.secret = test_key();
   how.open.file_system = &bench.files();
+  how.create.secret = test_key();
   how.create.file_system = &bench.files();
   how.create.options = options;
   how.copy.threads = 1;

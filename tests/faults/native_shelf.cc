@@ -1,6 +1,7 @@
 // Varve images for the scripts.
 #include "faults/shelf_kit.h"
 #include "support/pattern.h"
+#include "support/secrets.h"
 
 namespace varve::test {
 namespace {
@@ -24,6 +25,7 @@ Subject make_child() {
   MemoryFileSystem files;
   convert_raw(files, "base.vmdk", {}, disk_content());
   CreateOptions how;
+  how.secret = test_key();
   how.file_system = &files;
   how.parent = "base.vmdk";
   how.parent_format = "vmdk";
@@ -42,6 +44,7 @@ Subject make_pending() {
   OpenOptions how;
   how.format = "varve";
   how.access = Access::read_write;
+  how.secret = test_key();
   how.file_system = &files;
   {
     Image image = Image::open("disk.varve", how);
@@ -64,6 +67,7 @@ NativeTree make_tree(const std::string& name, const OptionMap& options) {
   OpenOptions how;
   how.format = "varve";
   how.access = Access::read_write;
+  how.secret = test_key();
   how.file_system = &files;
   const auto keep = [&](const char* snapshot) {
     Image::open("disk.varve", how).create_snapshot(snapshot, 1);
@@ -83,7 +87,8 @@ NativeTree make_tree(const std::string& name, const OptionMap& options) {
 const std::vector<Subject>& native_disks() {
   static const std::vector<Subject> all = [] {
     std::vector<Subject> disks = {make_native("varve 4 KiB", {{"cluster_size", "4K"}}),
-                                  make_native("varve zlib", {{"cluster_size", "64K"}, {"compression", "zlib:1"}}), make_child(),
+                                  make_native("varve zlib", {{"cluster_size", "64K"}, {"compression", "zlib:1"}}),
+                                  make_native("varve encrypted", {{"cluster_size", "4K"}, {"encryption", "aes-256-gcm"}}), make_child(),
                                   make_pending()};
     for (Subject& disk : disks)
       if (disk.name == "varve zlib" || disk.name == "varve child") disk.write_buffer = kSmallBuffer;
@@ -95,6 +100,7 @@ const std::vector<Subject>& native_disks() {
 const std::vector<NativeTree>& native_trees() {
   static const std::vector<NativeTree> all = [] {
     std::vector<NativeTree> trees = {make_tree("varve 4 KiB tree", {{"cluster_size", "4K"}, {"compression", "zstd:1"}}),
+                                     make_tree("varve encrypted tree", {{"cluster_size", "4K"}, {"encryption", "aes-256-gcm"}}),
                                      make_tree("varve 64 KiB tree without a journal", {{"cluster_size", "64K"}, {"journal_size", "0"}})};
     trees.back().disk.write_buffer = kSmallBuffer;
     return trees;

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "faults/scripts.h"
+#include "support/secrets.h"
 #include "varve/image.h"
 #include "varve/ops.h"
 
@@ -10,6 +11,7 @@ namespace {
 Image open_image(Bench& bench, const Subject& subject, bool probe = false) {
   OpenOptions how;
   how.format = probe ? "" : subject.format;
+  how.secret = test_key();
   how.file_system = &bench.files();
   return Image::open(bench.path(subject.image), how);
 }

@@ -7,6 +7,7 @@
 #include "support/heap.h"
 #include "support/image_kit.h"
 #include "support/pattern.h"
+#include "support/secrets.h"
 
 namespace varve::test {
 namespace {
@@ -29,6 +30,8 @@ Image Session::open(Access access) const {
   OpenOptions how;
   how.access = access;
   how.format = subject_.format;
+  how.secret = test_key();
+  how.accept_older_state = true;  // a superblock may be half written
   how.file_system = &bench_.sound();
   return Image::open(bench_.path(subject_.image), how);
 }
@@ -37,6 +40,8 @@ void Session::run() {
   OpenOptions how;
   how.access = Access::read_write;
   how.format = subject_.format;
+  how.secret = test_key();
+  how.accept_older_state = true;  // a superblock may be half written
   how.file_system = &bench_.files();
   how.limits.write_buffer = subject_.write_buffer;
   image_ = std::make_unique<Image>(Image::open(bench_.path(subject_.image), how));

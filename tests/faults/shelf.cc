@@ -6,6 +6,7 @@
 #include "faults/shelf_kit.h"
 #include "support/image_kit.h"
 #include "support/pattern.h"
+#include "support/secrets.h"
 #include "varve/ops.h"
 #include "vmdk/header.h"
 #include "vmdk/images.h"
@@ -32,6 +33,7 @@ Subject make_delta(const std::string& name, OptionMap options) {
   MemoryFileSystem files;
   convert_raw(files, "base.vmdk", {}, disk_content());
   CreateOptions how;
+  how.secret = test_key();
   how.file_system = &files;
   how.parent = "base.vmdk";
   how.options = std::move(options);
@@ -169,6 +171,7 @@ Subject subject(std::string name, MemoryFileSystem& files, std::string image, st
   made.content = std::move(content);
   OpenOptions how;
   how.format = made.format;
+  how.secret = test_key();
   how.file_system = &files;
   how.ignore_parent = true;
   made.own = Image::open(made.image, how).info().files;
@@ -181,7 +184,9 @@ void convert_raw(MemoryFileSystem& files, const std::string& image, const Option
   ConvertOptions how;
   how.source_format = "raw";
   how.target_format = format_of(image);
+  how.open.secret = test_key();
   how.open.file_system = &files;
+  how.create.secret = test_key();
   how.create.file_system = &files;
   how.create.options = options;
   how.copy.threads = 1;
@@ -193,6 +198,7 @@ void write_piece(MemoryFileSystem& files, Subject& disk, uint64_t at, size_t len
   OpenOptions how;
   how.access = Access::read_write;
   how.format = disk.format;
+  how.secret = test_key();
   how.file_system = &files;
   Image image = Image::open(disk.image, how);
   const auto data = pattern(disk.window + at, 5, length);
