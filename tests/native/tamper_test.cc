@@ -233,9 +233,10 @@ TEST_CASE("varve, encrypted: a flipped bit in every 64th byte is refused or does
        }},
       {"a journal and a snapshot, clusters of 64 KiB", [] { return unclean({}, true); }},
   };
-  for (const auto& [name, make] : targets) {
+  for (const auto& target : targets) {
+    const std::string name = target.first;
     CAPTURE(name);
-    Tampering tampering(make());
+    Tampering tampering(target.second());
     tampering.run();
     const Counts& n = tampering.counts;
     INFO(name << ": " << n.all << " flips, " << n.refused << " refused, " << n.older << " an older state, " << n.cut_off
