@@ -280,7 +280,7 @@ void add_master_key(KeyAreaRaw& area, unsigned index, const Uuid& crypt_uuid, co
 }
 
 Secret fill_slot(KeyAreaRaw& area, unsigned index, const Uuid& crypt_uuid, const MasterKeys& keys, const KeySecret& secret,
-               const KeyDerivation& how, RandomSource& random) {
+                 const KeyDerivation& how, RandomSource& random) {
   KeySlotRaw& slot = area.slots[index];
   slot = {};
   const KdfKind kind = kdf_of(secret, how.kind);

@@ -45,7 +45,7 @@ Unlocked unlock(const KeyAreaRaw& area, const Headers& headers, const KeySecret&
 void require_strong(const KeySecret& secret, const KeyDerivation& how, const Limits& limits);
 /// Wraps the keys for the secret. The MAC is another step. Returns what they are wrapped with.
 Secret fill_slot(KeyAreaRaw& area, unsigned slot, const Uuid& crypt_uuid, const MasterKeys& keys, const KeySecret& secret,
-               const KeyDerivation& how, RandomSource& random);
+                 const KeyDerivation& how, RandomSource& random);
 void empty_slot(KeyAreaRaw& area, unsigned slot);
 /// A further master key, for which the slot has room. Throws authentication if `wrap` is not what the slot's keys are wrapped with.
 void add_master_key(KeyAreaRaw& area, unsigned slot, const Uuid& crypt_uuid, const Secret& wrap, const MasterKey& key,
