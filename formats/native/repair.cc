@@ -121,6 +121,7 @@ NativeImage::Mended NativeImage::mend(const CheckResult& found, Repair how, std:
   if (!all && !(found.copies && can_commit(found))) return {};
   Mended mended{all ? Repair::all : Repair::safe};
   const bool lost = std::exchange(catalog_fault_, std::nullopt).has_value();
+  catalog_lost_ = catalog_lost_ || lost;  // before the session begins, which may look for free space
   journal_fault_.reset();
   lock.unlock();
   begin_session();
@@ -134,7 +135,6 @@ NativeImage::Mended NativeImage::mend(const CheckResult& found, Repair how, std:
 }
 
 void NativeImage::lose_catalog() {
-  catalog_lost_ = true;
   catalog_ = {};
   catalog_at_open_ = {};
   catalog_changed_ = true;
