@@ -2,6 +2,7 @@
 #include <atomic>
 #include <thread>
 
+#include "native/builder.h"
 #include "native/ordering_storage.h"
 #include "support/image_kit.h"
 #include "support/pattern.h"
@@ -156,6 +157,58 @@ TEST_CASE("varve: a commit begins at a block though a reader has been under way 
   reader.join();
   CHECK(watched.rules->broken() == "");
   CHECK(seen == pattern(32 * kKiB, 1, 4096));
+}
+
+TEST_CASE("varve: a repair that gives the catalog up writes into no hole before its commit, also after a clean close") {
+  const auto cluster = [](uint64_t number, const Bytes& bytes) {
+    PointerSpec spec;
+    spec.address = kExtents + number * kBlock;
+    spec.length = kBlock;
+    spec.tag = xxh3(bytes);
+    return pointer_bytes(spec);
+  };
+  const Bytes data(kBlock, std::byte{7});
+  SuperblockSpec s;
+  s.flags = 1;
+  s.generation = 3;
+  // Before the node lies what snapshots may have held. The disk's second cluster is damaged, so the node is written anew.
+  Bytes node(kNode);
+  put_bytes(node, 0, cluster(14, data));
+  put_bytes(node, 32, cluster(15, data));
+  PointerSpec root;
+  root.address = kExtents + 10 * kBlock;
+  root.length = kNode;
+  root.kind = 3;
+  root.level = 1;
+  root.tag = xxh3(node);
+  s.head = object_bytes(2 * kBlock, 1, pointer_bytes(root));
+  s.catalog = object_bytes(100, 0, cluster(16, data));  // whole, and no catalog
+  s.end = kExtents + 17 * kBlock;
+  const auto file = file_of({}, s);
+  s.generation = 4;
+  put_superblock(*file, s);
+  file->write_at(kExtents + 10 * kBlock, node);
+  file->write_at(kExtents + 14 * kBlock, data);
+  file->write_at(kExtents + 15 * kBlock, Bytes(kBlock, std::byte{8}));
+  file->write_at(kExtents + 16 * kBlock, data);
+  const auto log = std::make_shared<EventLog>();
+  OpenOptions how;
+  how.access = Access::read_write;
+  how.format = "varve";
+  how.for_check = true;
+  Image image = Image::open(std::make_shared<RecordingStorage>(file, log), how);
+  CheckOptions all;
+  all.repair = Repair::all;
+  CHECK(image.check(all).repaired > 0);
+  uint64_t written = 0;
+  for (const StorageEvent& event : log->events()) {
+    if (event.kind != StorageEvent::Kind::write) continue;
+    if (event.offset == 4096 || event.offset == 69632) break;
+    CHECK((event.offset < kExtents || event.offset >= s.end));
+    ++written;
+  }
+  image.close();
+  CHECK(written > 0);
 }
 
 }  // namespace
