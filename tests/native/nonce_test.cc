@@ -152,11 +152,7 @@ TEST_CASE("nonces: every branch that power cuts make of one session") {
     log->file(kPath);
     RecordingFileSystem recording(files, log);
     work(recording, rng, 40);
-    std::vector<CutState> states;
-    std::set<PowerCuts::Hash> distinct;
-    PowerCuts(base, log->events(), rng)
-        .enumerate(
-            distinct, [](size_t) { return 0; }, [&](const CutState& state) { states.push_back(state); });
+    const std::vector<CutState> states = all_states(base, log->events(), rng);
     CHECK(states.size() > 100);
     const size_t step = std::max<size_t>(1, states.size() / scaled(150));
     for (size_t i = 0; i < states.size(); i += step) {
@@ -286,11 +282,7 @@ TEST_CASE("nonces: another master key, interrupted at many points and begun agai
       image.rotate_key();
       image.close();
     }
-    std::vector<CutState> states;
-    std::set<PowerCuts::Hash> distinct;
-    PowerCuts(base, log->events(), rng)
-        .enumerate(
-            distinct, [](size_t) { return 0; }, [&](const CutState& state) { states.push_back(state); });
+    const std::vector<CutState> states = all_states(base, log->events(), rng);
     const size_t step = std::max<size_t>(1, states.size() / scaled(60));
     for (size_t i = 0; i < states.size(); i += step) {
       INFO(states[i].name);

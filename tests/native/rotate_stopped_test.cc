@@ -118,11 +118,7 @@ TEST_CASE("rotation: after a power cut at any moment the image opens, holds the 
       image.rotate_key();
       image.close();
     }
-    std::vector<CutState> states;
-    std::set<PowerCuts::Hash> distinct;
-    PowerCuts(base, log->events(), rng)
-        .enumerate(
-            distinct, [](size_t) { return 0; }, [&](const CutState& state) { states.push_back(state); });
+    const std::vector<CutState> states = all_states(base, log->events(), rng);
     CHECK(states.size() > log->count(StorageEvent::Kind::write));
     const size_t step = std::max<size_t>(1, states.size() / scaled(60));
     for (size_t i = 0; i < states.size(); i += step) {

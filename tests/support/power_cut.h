@@ -90,6 +90,17 @@ class PowerCuts {
   const Visit* visit_ = nullptr;
 };
 
+/// Each one once.
+inline std::vector<CutState> all_states(const FileSet& base, std::vector<StorageEvent> log, Rng& rng) {
+  std::vector<CutState> states;
+  std::set<PowerCuts::Hash> distinct;
+  const auto keep = [&](const CutState& state) { states.push_back(state); };
+  PowerCuts(base, std::move(log), rng)
+      .enumerate(
+          distinct, [](size_t) { return 0; }, keep);
+  return states;
+}
+
 }  // namespace varve::test
 
 #endif
