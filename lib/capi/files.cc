@@ -158,23 +158,25 @@ using namespace varve;
 
 int varve_storage_from_fd(int fd, const char* name, const char* cache, varve_storage** storage, varve_error** error) {
   return capi::guarded(error, [&] {
+    varve_storage*& place = capi::place_of(storage);
     const std::string shown = &capi::required(name, "the name");
     const std::string_view mode = cache != nullptr ? cache : "writeback";
     if (mode != "writeback" && mode != "unsafe")
       throw Error(Errc::invalid_argument, "cache cannot be '" + std::string(mode) + "'").hint("writeback, none or unsafe");
     auto file = std::make_shared<PosixStorage>(capi::duplicate(fd, shown), shown, mode != "unsafe");
-    *storage = std::make_unique<varve_storage>(varve_storage{std::move(file)}).release();
+    place = std::make_unique<varve_storage>(varve_storage{std::move(file)}).release();
   });
 }
 
 int varve_storage_from_ops(const varve_storage_ops* ops, void* user, const char* name, varve_storage** storage, varve_error** error) {
   return capi::guarded(error, [&] {
+    varve_storage*& place = capi::place_of(storage);
     auto made = std::make_shared<capi::CallerStorage>(capi::known_part(capi::required(ops, "the functions")), user,
                                                       &capi::required(name, "the name"));
     auto handle = std::make_unique<varve_storage>(varve_storage{made});
     made->own();
-    *storage = handle.release();
+    place = handle.release();
   });
 }
 
-void varve_storage_free(varve_storage* storage) { std::unique_ptr<varve_storage>{storage}; }
+void varve_storage_free(varve_storage* storage) { capi::give_back(storage); }

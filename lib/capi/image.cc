@@ -57,8 +57,8 @@ void show_info(const ImageInfo& info, varve_info_fn* show, void* user) {
   for (const std::string& warning : info.warnings) tell("warning", warning);
 }
 
-void hand_over(varve_image** out, std::unique_ptr<FileSystem> files, Image image, const varve_options* options) {
-  *out = std::make_unique<varve_image>(std::move(files), std::move(image), capi::engine_options(options)).release();
+void hand_over(varve_image*& out, std::unique_ptr<FileSystem> files, Image image, const varve_options* options) {
+  out = std::make_unique<varve_image>(std::move(files), std::move(image), capi::engine_options(options)).release();
 }
 
 bool can(const FormatInfo& format, std::string_view what) {
@@ -98,43 +98,43 @@ int varve_has_feature(const char* name) {
 
 int varve_open(const char* path, const varve_options* options, varve_image** image, varve_error** error) {
   return capi::guarded(error, [&] {
-    *image = nullptr;
-    hand_over(image, nullptr, Image::open(&capi::required(path, "the path"), capi::open_options(options)), options);
+    varve_image*& place = capi::place_of(image);
+    hand_over(place, nullptr, Image::open(&capi::required(path, "the path"), capi::open_options(options)), options);
   });
 }
 
 int varve_open_storage(varve_storage* storage, const varve_options* options, varve_image** image, varve_error** error) {
   return capi::guarded(error, [&] {
-    *image = nullptr;
-    const auto& file = capi::required(storage, "the storage").storage;
+    varve_image*& place = capi::place_of(image);
+    const std::shared_ptr<Storage>& file = capi::usable(storage);
     OpenOptions how = capi::open_options(options);
     std::unique_ptr<FileSystem> files = capi::files_around(file, *options);
     how.file_system = files.get();
     Image opened = Image::open(file->name(), how);
-    hand_over(image, std::move(files), std::move(opened), options);
+    hand_over(place, std::move(files), std::move(opened), options);
   });
 }
 
 int varve_create(const char* path, uint64_t size, const varve_options* options, varve_image** image, varve_error** error) {
   return capi::guarded(error, [&] {
-    *image = nullptr;
+    varve_image*& place = capi::place_of(image);
     const CreateOptions how = capi::create_options(options);
     const std::optional<uint64_t> wanted = size == UINT64_MAX ? std::nullopt : std::optional(size);
-    hand_over(image, nullptr, Image::create(&capi::required(path, "the path"), capi::format_of(options), wanted, how), options);
+    hand_over(place, nullptr, Image::create(&capi::required(path, "the path"), capi::format_of(options), wanted, how), options);
   });
 }
 
 int varve_create_storage(varve_storage* storage, uint64_t size, const varve_options* options, varve_image** image, varve_error** error) {
   return capi::guarded(error, [&] {
-    *image = nullptr;
-    const auto& file = capi::required(storage, "the storage").storage;
+    varve_image*& place = capi::place_of(image);
+    const std::shared_ptr<Storage>& file = capi::usable(storage);
     if (file->size() != 0) throw Error(Errc::exists, "the storage is not empty").in(file->name()).hint("give an empty one");
     CreateOptions how = capi::create_options(options);
     std::unique_ptr<FileSystem> files = capi::files_around(file, *options);
     how.file_system = files.get();
     const std::optional<uint64_t> wanted = size == UINT64_MAX ? std::nullopt : std::optional(size);
     Image made = Image::create(file->name(), capi::format_of(options), wanted, how);
-    hand_over(image, std::move(files), std::move(made), options);
+    hand_over(place, std::move(files), std::move(made), options);
   });
 }
 
@@ -142,10 +142,7 @@ int varve_close(varve_image* image, varve_error** error) {
   return capi::guarded(error, [&] { capi::usable(image).engine.close(); });
 }
 
-void varve_free(varve_image* image) {
-  // In a child of fork() the threads to wait for are not there.
-  if (image != nullptr && image->forks == fork_count()) std::unique_ptr<varve_image>{image};
-}
+void varve_free(varve_image* image) { capi::give_back(image); }
 
 uint64_t varve_size(const varve_image* image) { return image != nullptr ? image->engine.size() : 0; }
 

@@ -177,8 +177,9 @@ enum varve_resolve_flags {
 };
 
 /* Gives the storage for a file that an image names: its parent, its extents. Called during open and create only, and after the references
- * policy has let the name pass: with "none" never. `name` is as the image holds it: hostile. Returns 0 or a positive errno value (ENOENT,
- * EACCES). The reference goes over to the library. */
+ * policy has let the name pass: with "none" never. `name` is as the image holds it: hostile. (With "any" a relative one stands behind the
+ * directory of the naming storage's name, if that has one.) Returns 0 or a positive errno value (ENOENT, EACCES). The reference goes over
+ * to the library. */
 typedef int varve_resolve_fn(void* user, const char* name, unsigned flags, varve_storage** storage);
 VARVE_API void varve_options_on_resolve(varve_options* options, varve_resolve_fn* resolve, void* user);
 
@@ -311,8 +312,8 @@ VARVE_API unsigned varve_queue_in_flight(varve_queue* queue);
 
 /* ---- snapshots, sizes ------------------------------------------------------------------------------------------------------------- */
 
-/* Durable when they return. VARVE_UNSUPPORTED where the format has none. All [exclusive]: a snapshot holds what had ended before, and
- * nothing that had not begun. `time`: nanoseconds since 1970-01-01 00:00 UTC. */
+/* Durable when they return. VARVE_UNSUPPORTED where the format has none, and of an image that is being created. All [exclusive]: a snapshot
+ * holds what had ended before, and nothing that had not begun. `time`: nanoseconds since 1970-01-01 00:00 UTC. */
 VARVE_API int varve_snapshot_create(varve_image* image, const char* name, uint64_t time, varve_error** error);
 VARVE_API int varve_snapshot_delete(varve_image* image, const char* name, int held_too, varve_error** error);
 VARVE_API int varve_snapshot_revert(varve_image* image, const char* name, varve_error** error);
