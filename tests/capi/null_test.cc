@@ -13,11 +13,11 @@ constexpr uint64_t kSize = 1 << 20;
 using Call = std::function<int(varve_error**)>;
 
 void check_refused(const std::map<std::string, Call>& calls) {
-  for (const auto& [name, call] : calls) {
-    CAPTURE(name);
+  for (const auto& call : calls) {
+    CAPTURE(call.first);
     Told told;
-    CHECK(refused(call(told), told) == VARVE_INVALID_ARGUMENT);
-    CHECK(call(nullptr) == VARVE_INVALID_ARGUMENT);
+    CHECK(refused(call.second(told), told) == VARVE_INVALID_ARGUMENT);
+    CHECK(call.second(nullptr) == VARVE_INVALID_ARGUMENT);
   }
 }
 
