@@ -101,7 +101,10 @@ int varve_extent_at(varve_image* image, uint64_t offset, varve_extent* extent, v
 }
 
 int varve_queue_new(varve_image* image, unsigned depth, varve_queue** queue, varve_error** error) {
-  return capi::guarded(error, [&] { capi::place_of(queue) = std::make_unique<varve_queue>(capi::usable(image), depth).release(); });
+  return capi::guarded(error, [&] {
+    varve_queue*& place = capi::place_of(queue);
+    place = std::make_unique<varve_queue>(capi::usable(image), depth).release();
+  });
 }
 
 void varve_queue_free(varve_queue* queue) {

@@ -194,7 +194,10 @@ EngineOptions engine_options(const varve_options* options) { return {options->th
 using namespace varve;
 
 int varve_options_new(varve_options** options, varve_error** error) {
-  return capi::guarded(error, [&] { capi::place_of(options) = std::make_unique<varve_options>().release(); });
+  return capi::guarded(error, [&] {
+    varve_options*& place = capi::place_of(options);
+    place = std::make_unique<varve_options>().release();
+  });
 }
 
 void varve_options_free(varve_options* options) { capi::give_back(options); }
