@@ -266,8 +266,8 @@ VARVE_API int varve_extent_at(varve_image* image, uint64_t offset, varve_extent*
 /* ---- queues -------------------------------------------------------------------------------------------------------------------------- */
 
 /* Requests that are carried out beside each other, in any order, by the image's workers. Requests of one queue may overtake each other,
- * also on the same bytes; a flush alone waits for what came before it. Queues of one image get their turns evenly. All functions of a queue
- * are [any thread] but varve_queue_free(); a queue is fastest when one thread uses it. Free it before its image. */
+ * also on the same bytes; a flush alone waits for changes that came before it. Queues of one image get their turns evenly. All functions of
+ * a queue are [any thread] but varve_queue_free(); a queue is fastest when one thread uses it. Free it before its image. */
 typedef struct varve_queue varve_queue;
 
 /* `depth`: how many requests it may hold that were submitted and not yet taken as completions, 1 to 4096. */
@@ -286,8 +286,8 @@ VARVE_API int varve_queue_write(varve_queue* queue, uint64_t offset, const struc
 VARVE_API int varve_queue_zero(varve_queue* queue, uint64_t offset, uint64_t length, unsigned flags, uint64_t cookie, varve_error** error);
 VARVE_API int varve_queue_discard(varve_queue* queue, uint64_t offset, uint64_t length, unsigned flags, uint64_t cookie,
                                   varve_error** error);
-/* Begins when all requests that were submitted to this queue before it have ended, and does what varve_flush() does. Requests that are
- * submitted after it do not wait for it. */
+/* Begins when all writes, zeros and discards that were submitted to this queue before it have ended, and does what varve_flush() does.
+ * Requests that are submitted after it do not wait for it. */
 VARVE_API int varve_queue_flush(varve_queue* queue, uint64_t cookie, varve_error** error);
 
 typedef struct varve_completion {
@@ -302,8 +302,9 @@ VARVE_API int varve_queue_poll(varve_queue* queue, varve_completion* completions
 /* Waits until `least` (at most `most`) completions are there, or all that can come, or `timeout_ms` milliseconds are over (-1: any time);
  * then as varve_queue_poll(). */
 VARVE_API int varve_queue_wait(varve_queue* queue, varve_completion* completions, unsigned least, unsigned most, int timeout_ms);
-/* An eventfd that is readable while completions are there: to put into an event loop. Read it empty, then poll until nothing comes. It is
- * the queue's: it lives as long, and must not be closed. Returns a descriptor, or a negative code. */
+/* An eventfd that becomes readable when completions are there and were none: to put into an event loop. Read it empty, then poll until
+ * nothing comes; a wake-up may find nothing. It is the queue's: it lives as long, and must not be closed. Returns a descriptor, or a
+ * negative code. */
 VARVE_API int varve_queue_eventfd(varve_queue* queue, varve_error** error);
 /* What has not begun ends with VARVE_CANCELLED. Returns how many requests that are. */
 VARVE_API int varve_queue_cancel(varve_queue* queue);
