@@ -1,6 +1,5 @@
 #include <cerrno>
 #include <climits>
-#include <new>
 
 #include "capi/handles.h"
 #include "varve/text.h"
@@ -15,12 +14,7 @@ static_assert(VARVE_CORRUPT == -static_cast<int>(Errc::corrupt) && VARVE_UNSUPPO
               VARVE_PERMISSION == -static_cast<int>(Errc::permission) && VARVE_AUTHENTICATION == -static_cast<int>(Errc::authentication) &&
               VARVE_LIMIT == -static_cast<int>(Errc::limit) && VARVE_CANCELLED == -static_cast<int>(Errc::cancelled));
 
-int told(varve_error** error, int code, const char* message) {
-  if (error != nullptr) *error = new (std::nothrow) varve_error{code, message, {}, {}, {}};
-  return code;
-}
-
-int told(varve_error** error, const Error& thrown) {
+int told_of(varve_error** error, const Error& thrown) {
   const int code = -static_cast<int>(thrown.code());
   if (error != nullptr)
     *error =
@@ -37,7 +31,7 @@ int report_or_throw(const std::exception_ptr& thrown, varve_error** error) {
   try {
     std::rethrow_exception(thrown);
   } catch (const Error& e) {
-    return told(error, e);
+    return told_of(error, e);
   } catch (const std::bad_alloc&) {
     return told(error, VARVE_NO_MEMORY, "there is not enough memory");
   } catch (const std::exception& e) {
@@ -48,6 +42,16 @@ int report_or_throw(const std::exception_ptr& thrown, varve_error** error) {
 }
 
 }  // namespace
+
+int told(varve_error** error, int code, const char* message) noexcept {
+  if (error == nullptr) return code;
+  try {
+    *error = std::make_unique<varve_error>(varve_error{code, message, {}, {}, {}}).release();
+  } catch (...) {
+    *error = nullptr;
+  }
+  return code;
+}
 
 int report(const std::exception_ptr& thrown, varve_error** error) noexcept {
   try {

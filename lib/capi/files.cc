@@ -74,7 +74,7 @@ class CallerStorage final : public Storage {
     if (failed == 0) return;
     Error error = host_error(failed, what).in(name_).during(operation);
     if (offset) throw std::move(error).at(*offset);
-    throw error;
+    throw Error(std::move(error));
   }
 
   const varve_storage_ops ops_;

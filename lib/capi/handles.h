@@ -63,6 +63,9 @@ struct varve_queue {
 
 namespace varve::capi {
 
+/// The code; into `error`, if it is not null, that and a line (nullptr for want of memory).
+int told(varve_error** error, int code, const char* message) noexcept;
+
 /// The code of an exception; into `error`, if it is not null, what else it tells (nullptr for want of memory).
 int report(const std::exception_ptr& thrown, varve_error** error) noexcept;
 

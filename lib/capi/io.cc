@@ -33,8 +33,7 @@ int submit(varve_queue* queue, Make request, varve_error** error) {
   bool taken = false;
   const int code = capi::guarded(error, [&] { taken = usable(queue).queue.submit(request()); });
   if (code != VARVE_OK || taken) return code;
-  if (error != nullptr) *error = new (std::nothrow) varve_error{VARVE_AGAIN, "the queue is full: take completions from it", {}, {}, {}};
-  return VARVE_AGAIN;
+  return capi::told(error, VARVE_AGAIN, "the queue is full: take completions from it");
 }
 
 varve_completion told(const Completion& from) {

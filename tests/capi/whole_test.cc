@@ -64,6 +64,26 @@ void damage(const std::string& path, uint64_t offset) {
   file.write("damage", 6);
 }
 
+uint64_t little_endian(std::fstream& file, uint64_t offset, unsigned bytes) {
+  unsigned char raw[8] = {};
+  file.seekg(static_cast<std::streamoff>(offset));
+  file.read(reinterpret_cast<char*>(raw), bytes);
+  uint64_t number = 0;
+  for (unsigned i = bytes; i-- > 0;) number = number << 8 | raw[i];
+  return number;
+}
+
+/// In both copies of a VMDK's first grain table an entry leads out of the file.
+void point_elsewhere(const std::string& path, unsigned entry) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  for (const uint64_t directory_at : {48, 56}) {
+    const uint64_t directory = little_endian(file, directory_at, 8) * 512;
+    const uint64_t table = little_endian(file, directory, 4) * 512;
+    file.seekp(static_cast<std::streamoff>(table + entry * 4));
+    file.write("\x00\xff\xff\x7f", 4);
+  }
+}
+
 bool is_there(const std::string& path) { return std::ifstream(path).good(); }
 
 }  // namespace
@@ -101,22 +121,42 @@ TEST_CASE("damage is a finding with its place on the disk, and a repair mends wh
   CHECK(refused(varve_check(disk.get(), "some", 1, nullptr, nullptr, nullptr, nullptr, told), told) == VARVE_INVALID_ARGUMENT);
 }
 
-TEST_CASE("a repair of a damaged VMDK is told as such, and nothing is left to be found") {
+TEST_CASE("a repair tells what it has mended and what was lost, and nothing is left to be found") {
   const TempDir dir;
   const std::string path = dir / "a.vmdk";
   Disk disk = create(path, kSize, options({{"format", "vmdk"}}));
-  write(disk, 0, pattern(0, 65536));
+  write(disk, 0, pattern(0, kSize / 2));
   close(std::move(disk));
-  {
-    // A grain more at the end of the file that nothing refers to.
-    std::ofstream file(path, std::ios::binary | std::ios::app);
-    file << std::string(65536, 'x');
-  }
+  constexpr uint64_t kGrain = 65536;
+  point_elsewhere(path, 3);
   Seen seen;
   disk = open(path, options({{"format", "vmdk"}, {"read-only", "off"}}));
-  CHECK(check(disk, "none", seen).leaks == 1);
-  REQUIRE(seen.findings.size() == 1);
-  CHECK(seen.findings[0].severity == VARVE_LEAK);
+  const varve_check_report before = check(disk, "none", seen);
+  CHECK(before.damages == 1);
+  CHECK(before.leaks == 1);
+  CHECK(before.leaked_bytes == kGrain);
+  CHECK(before.repaired == 0);
+  seen = {};
+  CHECK(check(disk, "safe", seen).damages == 1);
+  seen = {};
+  const varve_check_report repair = check(disk, "all", seen);
+  CHECK(repair.damages == 0);
+  CHECK(repair.repaired == 1);
+  const auto mended = std::find_if(seen.findings.begin(), seen.findings.end(), [](const Seen::One& one) { return one.repaired; });
+  REQUIRE(mended != seen.findings.end());
+  CHECK(mended->severity == VARVE_DAMAGE);
+  CHECK(mended->disk_offset == 3 * kGrain);
+  CHECK(mended->disk_length == kGrain);
+  const auto leak =
+      std::find_if(seen.findings.begin(), seen.findings.end(), [](const Seen::One& one) { return one.severity == VARVE_LEAK; });
+  REQUIRE(leak != seen.findings.end());
+  CHECK(leak->disk_offset == UINT64_MAX);
+  close(std::move(disk));
+  seen = {};
+  disk = open(path, options({{"format", "vmdk"}}));
+  CHECK(check(disk, "none", seen).damages == 0);
+  CHECK(read(disk, 3 * kGrain, kGrain) == Block(kGrain));
+  CHECK(read(disk, 4 * kGrain, kGrain) == pattern(4 * kGrain, kGrain));
 }
 
 TEST_CASE("a check ends when its progress function says so") {
