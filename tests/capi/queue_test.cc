@@ -255,6 +255,27 @@ TEST_CASE("threads: a flush waits for what was submitted before it, and holds up
   CHECK(slow.memory.count(MemoryFile::Operation::flush) == 1);
 }
 
+TEST_CASE("threads: a request with FUA ends when it is on the medium, one without needs no flush") {
+  SlowDisk slow;
+  const Requests queue = queue_of(slow.disk, 8);
+  Block data = pattern(0, 4096);
+  const iovec one = segment(data);
+  Told told;
+  for (const unsigned flags : {0U, unsigned{VARVE_FUA}}) {
+    CAPTURE(flags);
+    const auto flushes = [&] { return slow.memory.count(MemoryFile::Operation::flush); };
+    must(varve_queue_write(queue.get(), 0, &one, 1, flags, 1, told), told);
+    take_good(queue, 1);
+    CHECK(flushes() == 1 * flags);
+    must(varve_queue_zero(queue.get(), 0, 4096, flags, 1, told), told);
+    take_good(queue, 1);
+    CHECK(flushes() == 2 * flags);
+    must(varve_queue_discard(queue.get(), 0, 4096, flags, 1, told), told);
+    take_good(queue, 1);
+    CHECK(flushes() == 3 * flags);
+  }
+}
+
 TEST_CASE("threads: many queues and callers that wait share an image, and each gets its own completions") {
   const TempDir dir;
   const Disk disk = create(dir / "a.varve", kSize, options({{"format", "varve"}, {"threads", "3"}}));

@@ -21,15 +21,17 @@ Disk make(const std::string& path) {
   return open(path, writing());
 }
 
+/// It must be there whole.
 uint64_t number_at(const Disk& disk, uint64_t offset) {
-  uint64_t number = 0;
+  uint64_t twice[2] = {};
   Told told;
-  must(varve_read(disk.get(), offset, &number, sizeof(number), told), told);
-  return number;
+  must(varve_read(disk.get(), offset, twice, sizeof(twice), told), told);
+  CHECK(twice[0] == twice[1]);
+  return twice[0];
 }
 
 /// Writes 1, 2, 3... first to one place and then to another, each when the one before has ended: at any time both hold the same number, or
-/// the first one's is larger by one.
+/// the first one's is larger by one. At each place the number stands twice, in two clusters and from two segments of one request.
 class Writer {
  public:
   Writer(const Disk& disk, unsigned self) : queue_(queue_of(disk, 2)), first_(first_place(self)), second_(second_place(self)) {
@@ -46,8 +48,8 @@ class Writer {
   uint64_t ended() const { return ended_; }
   unsigned failed() const { return failed_; }
 
-  static uint64_t first_place(unsigned self) { return 2 * self * kCluster; }
-  static uint64_t second_place(unsigned self) { return kSize / 2 + 2 * self * kCluster + 4096; }
+  static uint64_t first_place(unsigned self) { return (2 * self + 1) * kCluster - sizeof(uint64_t); }
+  static uint64_t second_place(unsigned self) { return kSize / 2 + first_place(self); }
 
  private:
   void run() {
@@ -58,9 +60,9 @@ class Writer {
     }
   }
   void write_and_wait(uint64_t place, uint64_t number) {
-    const iovec one = {&number, sizeof(number)};
+    const iovec both[] = {{&number, sizeof(number)}, {&number, sizeof(number)}};
     varve_completion done;
-    if (varve_queue_write(queue_.get(), place, &one, 1, 0, number, nullptr) != VARVE_OK) ++failed_;
+    if (varve_queue_write(queue_.get(), place, both, 2, 0, number, nullptr) != VARVE_OK) ++failed_;
     if (varve_queue_wait(queue_.get(), &done, 1, 1, -1) != 1 || done.code != VARVE_OK || done.cookie != number) ++failed_;
   }
 
