@@ -45,7 +45,7 @@ struct Operation {
 
 class Stress {
  public:
-  Stress(Image& image, bool snapshots) : image_(image), engine_(image, {6}), snapshots_(snapshots), blocks_(kBlocks) {
+  Stress(Image& image, bool snapshots) : engine_(image, {6}), snapshots_(snapshots), blocks_(kBlocks) {
     for (unsigned i = 0; i < kQueues; ++i) queues_.push_back(std::make_unique<Queue>(engine_, kDepth));
   }
 
@@ -223,7 +223,6 @@ class Stress {
     }
   }
 
-  Image& image_;
   Engine engine_;
   const bool snapshots_;
   std::vector<BlockState> blocks_;
