@@ -11,6 +11,8 @@ namespace varve {
 namespace {
 
 constexpr unsigned kMostThreads = 64;
+/// Bytes that are copied while the submitter waits.
+constexpr uint64_t kMostAtOnce = uint64_t{1} << 20;
 
 unsigned threads_for(const EngineOptions& options) {
   return std::min(options.threads != 0 ? options.threads : std::max(2 * default_threads(), 4U), kMostThreads);
@@ -178,6 +180,9 @@ void Engine::State::change(const QueuedRequest& request) {
 
 bool Engine::State::perform_at_once(const QueuedRequest& request) {
   if (request.kind != RequestKind::read) return false;
+  uint64_t bytes = 0;
+  for (const iovec& segment : request.all_segments()) bytes += segment.iov_len;
+  if (bytes > kMostAtOnce) return false;
   const Gate::TryPass pass(gate_);
   if (!pass) return false;
   uint64_t at = request.offset;
