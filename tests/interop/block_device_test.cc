@@ -3,7 +3,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
+#include <thread>
 
 #include "io/file_system.h"
 #include "io/unique_fd.h"
@@ -116,4 +118,26 @@ TEST_CASE("threads: writers of ranges that meet within blocks of a device leave 
   device.reset();
   device = host_file_system().open(loop.path, {});
   CHECK(varve::test::describe_difference(0, read(*device, 0, 1 << 20), varve::test::pattern(0, varve::test::scaled(40), 1 << 20)) == "");
+}
+
+TEST_CASE("threads: past the page cache a write to part of a device's block brings nothing back that was beside it before") {
+  NEED_TOOL("losetup");
+  SKIP_IF_ANY(why_no_loop_device());
+  const LoopDevice loop;
+  auto device = host_file_system().open(loop.path, kDirect);
+  constexpr size_t kPart = 100;
+  std::atomic<bool> done = false;
+  std::thread parts([&] {
+    while (!done) device->write_at(8192, bytes(kPart, 1));
+  });
+  std::string wrong;
+  for (uint64_t round = 1; round <= varve::test::scaled(6000) && wrong.empty(); ++round) {
+    const auto whole = varve::test::pattern(8192, round, 4096);
+    device->write_at(8192, whole);
+    const auto now = read(*device, 8192, 4096);
+    wrong = varve::test::describe_difference(8192 + kPart, varve::ConstBytes(now).subspan(kPart), varve::ConstBytes(whole).subspan(kPart));
+  }
+  done = true;
+  parts.join();
+  CHECK(wrong == "");
 }
