@@ -1,4 +1,5 @@
 #include <cerrno>
+#include <climits>
 #include <new>
 
 #include "capi/handles.h"
@@ -25,6 +26,11 @@ int told(varve_error** error, const Error& thrown) {
     *error =
         std::make_unique<varve_error>(varve_error{code, thrown.what(), thrown.path(), thrown.offset(), thrown.disk_offset()}).release();
   return code;
+}
+
+int tell(uint64_t* offset, const std::optional<uint64_t>& known) {
+  if (known && offset != nullptr) *offset = *known;
+  return known ? 1 : 0;
 }
 
 int report_or_throw(const std::exception_ptr& thrown, varve_error** error) {
@@ -59,6 +65,7 @@ const char* varve_code_name(int code) {
     case VARVE_NO_MEMORY: return "no_memory";
     case VARVE_AGAIN: return "again";
     case VARVE_INTERNAL: return "internal";
+    case INT_MIN: return "unknown";  // has no opposite number
     default: return varve::errc_name(static_cast<varve::Errc>(-code)).data();
   }
 }
@@ -87,15 +94,11 @@ const char* varve_error_message(const varve_error* error) { return error != null
 const char* varve_error_path(const varve_error* error) { return error != nullptr ? error->path.c_str() : ""; }
 
 int varve_error_file_offset(const varve_error* error, uint64_t* offset) {
-  if (error == nullptr || !error->file_offset) return 0;
-  *offset = *error->file_offset;
-  return 1;
+  return varve::capi::tell(offset, error != nullptr ? error->file_offset : std::nullopt);
 }
 
 int varve_error_disk_offset(const varve_error* error, uint64_t* offset) {
-  if (error == nullptr || !error->disk_offset) return 0;
-  *offset = *error->disk_offset;
-  return 1;
+  return varve::capi::tell(offset, error != nullptr ? error->disk_offset : std::nullopt);
 }
 
 void varve_error_free(varve_error* error) { std::unique_ptr<varve_error>{error}; }

@@ -1,6 +1,4 @@
 // Files that are no paths: descriptors, and the caller's functions.
-#include <fcntl.h>
-
 #include <cerrno>
 #include <cstring>
 #include <string_view>
@@ -140,12 +138,6 @@ varve_storage_ops known_part(const varve_storage_ops& given) {
   return ops;
 }
 
-UniqueFd duplicate(int fd, const std::string& name) {
-  UniqueFd copy(fcntl(fd, F_DUPFD_CLOEXEC, 3));
-  if (!copy) throw host_error(errno, "cannot use the descriptor").in(name).during("dup");
-  return copy;
-}
-
 }  // namespace
 
 std::unique_ptr<FileSystem> files_around(std::shared_ptr<Storage> main, const varve_options& options) {
@@ -158,23 +150,22 @@ using namespace varve;
 
 int varve_storage_from_fd(int fd, const char* name, const char* cache, varve_storage** storage, varve_error** error) {
   return capi::guarded(error, [&] {
+    varve_storage*& place = capi::place_of(storage);
     const std::string shown = &capi::required(name, "the name");
-    const std::string_view mode = cache != nullptr ? cache : "writeback";
-    if (mode != "writeback" && mode != "unsafe")
-      throw Error(Errc::invalid_argument, "cache cannot be '" + std::string(mode) + "'").hint("writeback, none or unsafe");
-    auto file = std::make_shared<PosixStorage>(capi::duplicate(fd, shown), shown, mode != "unsafe");
-    *storage = std::make_unique<varve_storage>(varve_storage{std::move(file)}).release();
+    const auto [mode, durable] = capi::cache_of(cache);
+    place = std::make_unique<varve_storage>(varve_storage{storage_of_descriptor(fd, shown, durable, mode)}).release();
   });
 }
 
 int varve_storage_from_ops(const varve_storage_ops* ops, void* user, const char* name, varve_storage** storage, varve_error** error) {
   return capi::guarded(error, [&] {
+    varve_storage*& place = capi::place_of(storage);
     auto made = std::make_shared<capi::CallerStorage>(capi::known_part(capi::required(ops, "the functions")), user,
                                                       &capi::required(name, "the name"));
     auto handle = std::make_unique<varve_storage>(varve_storage{made});
     made->own();
-    *storage = handle.release();
+    place = handle.release();
   });
 }
 
-void varve_storage_free(varve_storage* storage) { std::unique_ptr<varve_storage>{storage}; }
+void varve_storage_free(varve_storage* storage) { capi::give_back(storage); }

@@ -25,9 +25,11 @@ struct varve_error {
 
 struct varve_storage {
   std::shared_ptr<varve::Storage> storage;
+  uint64_t forks = varve::fork_count();
 };
 
 struct varve_options {
+  uint64_t forks = varve::fork_count();
   varve::OpenOptions open;
   varve::OptionMap create;
   bool force = false;
@@ -47,6 +49,7 @@ struct varve_image {
       : files(std::move(given_files)), image(std::move(opened)), engine(image, engine_options) {}
 
   uint64_t forks = varve::fork_count();
+  bool direct = false;                       ///< past the host's page cache
   std::unique_ptr<varve::FileSystem> files;  ///< nullptr: the host's
   varve::Image image;
   varve::Engine engine;
@@ -82,13 +85,40 @@ Handle& required(Handle* handle, const char* what) {
   return *handle;
 }
 
-/// Of this process, and not of its parent.
-inline varve_image& usable(const varve_image* image) {
-  varve_image& one = required(const_cast<varve_image*>(image), "the image");
+/// Where the handle that a function makes is put: holds nullptr until then.
+template <typename Handle>
+Handle*& place_of(Handle** out) {
+  Handle*& place = required(out, "the place of the result");
+  place = nullptr;
+  return place;
+}
+
+/// Where `length` bytes begin.
+template <typename Pointer>
+Pointer required_bytes(Pointer bytes, size_t length) {
+  if (length != 0) static_cast<void>(required(static_cast<const char*>(bytes), "the buffer"));
+  return bytes;
+}
+
+/// Of this process, and not of its parent: locks that another thread held there, threads and secrets are not here.
+template <typename Handle>
+Handle& of_this_process(Handle* handle, const char* what) {
+  Handle& one = required(handle, what);
   if (one.forks != fork_count())
-    throw Error(Errc::invalid_argument, "the image was opened by the parent process").hint("open it anew after fork()");
+    throw Error(Errc::invalid_argument, std::string(what) + " is of the parent process").hint("make it anew after fork()");
   return one;
 }
+
+/// Takes it back, if it is this process's.
+template <typename Handle>
+void give_back(Handle* handle) noexcept {
+  if (handle != nullptr && handle->forks == fork_count()) std::unique_ptr<Handle>{handle};
+}
+
+inline varve_image& usable(const varve_image* image) { return of_this_process(const_cast<varve_image*>(image), "the image"); }
+inline varve_options& usable(varve_options* options) { return of_this_process(options, "the options"); }
+inline const varve_options& usable(const varve_options* options) { return of_this_process(options, "the options"); }
+inline const std::shared_ptr<Storage>& usable(const varve_storage* storage) { return of_this_process(storage, "the storage").storage; }
 
 /// The flags of a change; else invalid_argument.
 inline bool wants_fua(unsigned flags) {
@@ -97,6 +127,8 @@ inline bool wants_fua(unsigned flags) {
 }
 
 // options.cc
+/// What a cache mode by its name means, and whether flushes are waited for; NULL: the default.
+std::pair<Cache, bool> cache_of(const char* mode);
 OpenOptions open_options(const varve_options* options);
 CreateOptions create_options(const varve_options* options);
 EngineOptions engine_options(const varve_options* options);

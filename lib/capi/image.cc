@@ -17,7 +17,8 @@ uint32_t detail_of(const ImageInfo& info, std::string_view key, uint32_t otherwi
   return otherwise;
 }
 
-varve_limits limits_of(const Image& image) {
+varve_limits limits_of(const Image& image, bool direct) {
+  constexpr uint32_t kDirectAlignment = 4096;
   constexpr uint64_t kLeastBest = 4096;
   constexpr uint64_t kMostBest = uint64_t{1} << 20;
   const ImageInfo info = image.info();
@@ -27,7 +28,7 @@ varve_limits limits_of(const Image& image) {
   if (image.format().can.discard)
     limits.discard_granularity = static_cast<uint32_t>(std::max<uint64_t>(image.node().image().granularity(), limits.logical_sector));
   limits.best_request = static_cast<uint32_t>(std::clamp<uint64_t>(info.cluster_size, kLeastBest, kMostBest));
-  limits.memory_alignment = 1;
+  limits.memory_alignment = direct ? kDirectAlignment : 1;
   limits.queue_depth = Queue::kMostDepth;
   limits.largest_request = uint64_t{1} << 30;
   return limits;
@@ -57,8 +58,10 @@ void show_info(const ImageInfo& info, varve_info_fn* show, void* user) {
   for (const std::string& warning : info.warnings) tell("warning", warning);
 }
 
-void hand_over(varve_image** out, std::unique_ptr<FileSystem> files, Image image, const varve_options* options) {
-  *out = std::make_unique<varve_image>(std::move(files), std::move(image), capi::engine_options(options)).release();
+void hand_over(varve_image*& out, std::unique_ptr<FileSystem> files, Image image, const varve_options* options) {
+  auto handle = std::make_unique<varve_image>(std::move(files), std::move(image), capi::engine_options(options));
+  handle->direct = options->open.cache == Cache::none;
+  out = handle.release();
 }
 
 bool can(const FormatInfo& format, std::string_view what) {
@@ -98,43 +101,43 @@ int varve_has_feature(const char* name) {
 
 int varve_open(const char* path, const varve_options* options, varve_image** image, varve_error** error) {
   return capi::guarded(error, [&] {
-    *image = nullptr;
-    hand_over(image, nullptr, Image::open(&capi::required(path, "the path"), capi::open_options(options)), options);
+    varve_image*& place = capi::place_of(image);
+    hand_over(place, nullptr, Image::open(&capi::required(path, "the path"), capi::open_options(options)), options);
   });
 }
 
 int varve_open_storage(varve_storage* storage, const varve_options* options, varve_image** image, varve_error** error) {
   return capi::guarded(error, [&] {
-    *image = nullptr;
-    const auto& file = capi::required(storage, "the storage").storage;
+    varve_image*& place = capi::place_of(image);
+    const std::shared_ptr<Storage>& file = capi::usable(storage);
     OpenOptions how = capi::open_options(options);
     std::unique_ptr<FileSystem> files = capi::files_around(file, *options);
     how.file_system = files.get();
     Image opened = Image::open(file->name(), how);
-    hand_over(image, std::move(files), std::move(opened), options);
+    hand_over(place, std::move(files), std::move(opened), options);
   });
 }
 
 int varve_create(const char* path, uint64_t size, const varve_options* options, varve_image** image, varve_error** error) {
   return capi::guarded(error, [&] {
-    *image = nullptr;
+    varve_image*& place = capi::place_of(image);
     const CreateOptions how = capi::create_options(options);
     const std::optional<uint64_t> wanted = size == UINT64_MAX ? std::nullopt : std::optional(size);
-    hand_over(image, nullptr, Image::create(&capi::required(path, "the path"), capi::format_of(options), wanted, how), options);
+    hand_over(place, nullptr, Image::create(&capi::required(path, "the path"), capi::format_of(options), wanted, how), options);
   });
 }
 
 int varve_create_storage(varve_storage* storage, uint64_t size, const varve_options* options, varve_image** image, varve_error** error) {
   return capi::guarded(error, [&] {
-    *image = nullptr;
-    const auto& file = capi::required(storage, "the storage").storage;
+    varve_image*& place = capi::place_of(image);
+    const std::shared_ptr<Storage>& file = capi::usable(storage);
     if (file->size() != 0) throw Error(Errc::exists, "the storage is not empty").in(file->name()).hint("give an empty one");
     CreateOptions how = capi::create_options(options);
     std::unique_ptr<FileSystem> files = capi::files_around(file, *options);
     how.file_system = files.get();
     const std::optional<uint64_t> wanted = size == UINT64_MAX ? std::nullopt : std::optional(size);
     Image made = Image::create(file->name(), capi::format_of(options), wanted, how);
-    hand_over(image, std::move(files), std::move(made), options);
+    hand_over(place, std::move(files), std::move(made), options);
   });
 }
 
@@ -142,18 +145,17 @@ int varve_close(varve_image* image, varve_error** error) {
   return capi::guarded(error, [&] { capi::usable(image).engine.close(); });
 }
 
-void varve_free(varve_image* image) {
-  // In a child of fork() the threads to wait for are not there.
-  if (image != nullptr && image->forks == fork_count()) std::unique_ptr<varve_image>{image};
-}
+void varve_free(varve_image* image) { capi::give_back(image); }
 
 uint64_t varve_size(const varve_image* image) { return image != nullptr ? image->engine.size() : 0; }
 
 int varve_is_writable(const varve_image* image) { return image != nullptr && image->image.writable() ? 1 : 0; }
 
 int varve_get_limits(const varve_image* image, varve_limits* limits, varve_error** error) {
-  return capi::guarded(
-      error, [&] { capi::usable(image).engine.shared([&](Image& one) { capi::required(limits, "the limits") = limits_of(one); }); });
+  return capi::guarded(error, [&] {
+    varve_image& one = capi::usable(image);
+    one.engine.shared([&](Image& its) { capi::required(limits, "the limits") = limits_of(its, one.direct); });
+  });
 }
 
 int varve_info(const varve_image* image, unsigned depth, varve_info_fn* show, void* user, varve_error** error) {

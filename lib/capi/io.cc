@@ -10,8 +10,17 @@ using namespace varve;
 
 namespace {
 
-ConstBytes bytes_at(const void* data, size_t length) { return {static_cast<const std::byte*>(data), length}; }
-MutableBytes bytes_at(void* data, size_t length) { return {static_cast<std::byte*>(data), length}; }
+ConstBytes bytes_at(const void* data, size_t length) { return {static_cast<const std::byte*>(capi::required_bytes(data, length)), length}; }
+MutableBytes bytes_at(void* data, size_t length) { return {static_cast<std::byte*>(capi::required_bytes(data, length)), length}; }
+
+std::span<const iovec> all_of(const iovec* segments, unsigned count) {
+  if (count > Request::kMostSegments) return {segments, count};  // which the queue refuses
+  for (unsigned i = 0; i < count; ++i) {
+    const iovec& one = (&capi::required(segments, "the array of segments"))[i];
+    static_cast<void>(capi::required_bytes(one.iov_base, one.iov_len));
+  }
+  return {segments, count};
+}
 
 varve_queue& usable(varve_queue* queue) {
   varve_queue& one = capi::required(queue, "the queue");
@@ -19,17 +28,14 @@ varve_queue& usable(varve_queue* queue) {
   return one;
 }
 
-int submit(varve_queue* queue, const Request& request, varve_error** error) {
+/// `request` gives it, or throws.
+template <typename Make>
+int submit(varve_queue* queue, Make request, varve_error** error) {
   bool taken = false;
-  const int code = capi::guarded(error, [&] { taken = usable(queue).queue.submit(request); });
+  const int code = capi::guarded(error, [&] { taken = usable(queue).queue.submit(request()); });
   if (code != VARVE_OK || taken) return code;
   if (error != nullptr) *error = new (std::nothrow) varve_error{VARVE_AGAIN, "the queue is full: take completions from it", {}, {}, {}};
   return VARVE_AGAIN;
-}
-
-int submit_change(varve_queue* queue, Request request, unsigned flags, varve_error** error) {
-  const int code = capi::guarded(error, [&] { request.fua = capi::wants_fua(flags); });
-  return code != VARVE_OK ? code : submit(queue, request, error);
 }
 
 varve_completion told(const Completion& from) {
@@ -39,20 +45,20 @@ varve_completion told(const Completion& from) {
   return to;
 }
 
-/// In pieces, so that no memory is needed for them.
-unsigned take(Queue& queue, varve_completion* out, unsigned least, unsigned most, int timeout_ms) {
-  using std::chrono::milliseconds;
-  using Clock = std::chrono::steady_clock;
-  const auto deadline = Clock::now() + milliseconds(std::max(timeout_ms, 0));
-  const auto left = [&] { return std::max(milliseconds(0), std::chrono::ceil<milliseconds>(deadline - Clock::now())); };
+/// In pieces, so that no memory is needed for them. nullopt: any time.
+unsigned take(Queue& queue, varve_completion* out, unsigned least, unsigned most, std::optional<std::chrono::milliseconds> timeout) {
+  using std::chrono::steady_clock;
+  const auto end = steady_clock::now() + timeout.value_or(std::chrono::milliseconds(0));
   std::array<Completion, 64> some;
   unsigned count = 0;
   while (count < most) {
-    const auto piece = std::span(some).first(std::min<size_t>(most - count, some.size()));
-    const size_t wanted = std::min<size_t>(least > count ? least - count : 0, piece.size());
-    const size_t got = wanted != 0 ? queue.wait(piece, wanted, timeout_ms < 0 ? std::nullopt : std::optional(left())) : queue.poll(piece);
+    const auto part = std::span(some).first(std::min<size_t>(most - count, some.size()));
+    const size_t lacking = std::min<size_t>(least - std::min(least, count), part.size());
+    auto left = timeout;
+    if (left) left = std::chrono::ceil<std::chrono::milliseconds>(std::max(end - steady_clock::now(), steady_clock::duration::zero()));
+    const size_t got = lacking != 0 ? queue.wait(part, lacking, left) : queue.poll(part);
     for (size_t i = 0; i < got; ++i) out[count++] = told(std::exchange(some[i], {}));
-    if (got == 0 || got < wanted || (got < piece.size() && count >= least)) break;
+    if (got < std::max<size_t>(lacking, 1)) break;
   }
   return count;
 }
@@ -81,8 +87,8 @@ int varve_flush(varve_image* image, varve_error** error) {
 
 int varve_extent_at(varve_image* image, uint64_t offset, varve_extent* extent, varve_error** error) {
   return capi::guarded(error, [&] {
-    const Extent run = capi::usable(image).engine.extent_at(offset);
     varve_extent& out = capi::required(extent, "the extent") = {};
+    const Extent run = capi::usable(image).engine.extent_at(offset);
     out.offset = run.offset;
     out.length = run.length;
     out.kind = static_cast<uint32_t>(run.kind);
@@ -97,36 +103,50 @@ int varve_extent_at(varve_image* image, uint64_t offset, varve_extent* extent, v
 
 int varve_queue_new(varve_image* image, unsigned depth, varve_queue** queue, varve_error** error) {
   return capi::guarded(error, [&] {
-    *queue = nullptr;
-    *queue = std::make_unique<varve_queue>(capi::usable(image), depth).release();
+    varve_queue*& place = capi::place_of(queue);
+    place = std::make_unique<varve_queue>(capi::usable(image), depth).release();
   });
 }
 
 void varve_queue_free(varve_queue* queue) {
+  // In a child of fork() the threads to wait for are not there.
   if (queue != nullptr && queue->image.forks == fork_count()) std::unique_ptr<varve_queue>{queue};
 }
 
 int varve_queue_read(varve_queue* queue, uint64_t offset, const struct iovec* segments, unsigned count, uint64_t cookie,
                      varve_error** error) {
-  return submit(queue, {.kind = RequestKind::read, .offset = offset, .segments = {segments, count}, .cookie = cookie}, error);
+  const auto request = [=] {
+    return Request{.kind = RequestKind::read, .offset = offset, .segments = all_of(segments, count), .cookie = cookie};
+  };
+  return submit(queue, request, error);
 }
 
 int varve_queue_write(varve_queue* queue, uint64_t offset, const struct iovec* segments, unsigned count, unsigned flags, uint64_t cookie,
                       varve_error** error) {
-  return submit_change(queue, {.kind = RequestKind::write, .offset = offset, .segments = {segments, count}, .cookie = cookie}, flags,
-                       error);
+  const auto request = [=] {
+    return Request{
+        .kind = RequestKind::write, .offset = offset, .segments = all_of(segments, count), .fua = capi::wants_fua(flags), .cookie = cookie};
+  };
+  return submit(queue, request, error);
 }
 
 int varve_queue_zero(varve_queue* queue, uint64_t offset, uint64_t length, unsigned flags, uint64_t cookie, varve_error** error) {
-  return submit_change(queue, {.kind = RequestKind::zero, .offset = offset, .length = length, .cookie = cookie}, flags, error);
+  const auto request = [=] {
+    return Request{.kind = RequestKind::zero, .offset = offset, .length = length, .fua = capi::wants_fua(flags), .cookie = cookie};
+  };
+  return submit(queue, request, error);
 }
 
 int varve_queue_discard(varve_queue* queue, uint64_t offset, uint64_t length, unsigned flags, uint64_t cookie, varve_error** error) {
-  return submit_change(queue, {.kind = RequestKind::discard, .offset = offset, .length = length, .cookie = cookie}, flags, error);
+  const auto request = [=] {
+    return Request{.kind = RequestKind::discard, .offset = offset, .length = length, .fua = capi::wants_fua(flags), .cookie = cookie};
+  };
+  return submit(queue, request, error);
 }
 
 int varve_queue_flush(varve_queue* queue, uint64_t cookie, varve_error** error) {
-  return submit(queue, {.kind = RequestKind::flush, .cookie = cookie}, error);
+  return submit(
+      queue, [=] { return Request{.kind = RequestKind::flush, .cookie = cookie}; }, error);
 }
 
 int varve_queue_poll(varve_queue* queue, varve_completion* completions, unsigned most) {
@@ -135,7 +155,12 @@ int varve_queue_poll(varve_queue* queue, varve_completion* completions, unsigned
 
 int varve_queue_wait(varve_queue* queue, varve_completion* completions, unsigned least, unsigned most, int timeout_ms) {
   unsigned count = 0;
-  const int code = capi::guarded(nullptr, [&] { count = take(usable(queue).queue, completions, least, most, timeout_ms); });
+  const int code = capi::guarded(nullptr, [&] {
+    Queue& its = usable(queue).queue;
+    if (most != 0) static_cast<void>(capi::required(completions, "the array of completions"));
+    const auto timeout = timeout_ms < 0 ? std::nullopt : std::optional(std::chrono::milliseconds(timeout_ms));
+    count = take(its, completions, least, most, timeout);
+  });
   return code != VARVE_OK ? code : static_cast<int>(count);
 }
 
@@ -151,4 +176,8 @@ int varve_queue_cancel(varve_queue* queue) {
   return code != VARVE_OK ? code : static_cast<int>(count);
 }
 
-unsigned varve_queue_in_flight(varve_queue* queue) { return queue != nullptr ? static_cast<unsigned>(queue->queue.in_flight()) : 0; }
+unsigned varve_queue_in_flight(varve_queue* queue) {
+  size_t count = 0;
+  static_cast<void>(capi::guarded(nullptr, [&] { count = usable(queue).queue.in_flight(); }));
+  return static_cast<unsigned>(count);
+}

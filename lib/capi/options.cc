@@ -2,6 +2,7 @@
 #include <array>
 #include <charconv>
 #include <string_view>
+#include <tuple>
 
 #include "capi/handles.h"
 #include "varve/text.h"
@@ -19,12 +20,20 @@ bool truth(std::string_view name, std::string_view value) {
   refuse(name, value, "give on or off");
 }
 
-uint64_t number(std::string_view name, std::string_view value, uint64_t most) {
+uint64_t number(std::string_view name, std::string_view value, uint64_t most, uint64_t least = 0) {
   uint64_t found = 0;
   const auto [end, failed] = std::from_chars(value.data(), value.data() + value.size(), found);
-  if (failed != std::errc() || end != value.data() + value.size() || found > most)
-    refuse(name, value, "give a number of at most " + std::to_string(most));
+  if (failed != std::errc() || end != value.data() + value.size() || found > most || found < least)
+    refuse(name, value, "give a number, " + std::to_string(least) + " to " + std::to_string(most));
   return found;
+}
+
+uint64_t size(std::string_view name, std::string_view value) {
+  try {
+    return parse_size(value);
+  } catch (const Error& error) {
+    refuse(name, value, error.message());
+  }
 }
 
 template <typename Value>
@@ -41,6 +50,13 @@ Value one_of(std::string_view name, std::string_view value, const Word<Value> (&
     right += " " + std::string(word);
   }
   refuse(name, value, right);
+}
+
+/// How files are read and written, and whether flushes are waited for. Empty: the default.
+std::pair<Cache, bool> cache_mode(std::string_view value) {
+  constexpr Word<std::pair<Cache, bool>> kWords[] = {
+      {"writeback", {Cache::writeback, true}}, {"none", {Cache::none, true}}, {"unsafe", {Cache::writeback, false}}};
+  return one_of("cache", value.empty() ? "writeback" : value, kWords);
 }
 
 /// Sets one, or its default if the value is empty.
@@ -73,10 +89,7 @@ const std::array kSetters = {
     Setter{"snapshot", [](varve_options& o, std::string_view v) { o.open.snapshot = v; }},
     Setter{"cache",
            [](varve_options& o, std::string_view v) {
-             enum class Mode : uint8_t { writeback, none, unsafe };
-             constexpr Word<Mode> kWords[] = {{"writeback", Mode::writeback}, {"none", Mode::none}, {"unsafe", Mode::unsafe}};
-             const Mode mode = one_of("cache", v.empty() ? "writeback" : v, kWords);
-             o.open.durable = mode != Mode::unsafe;
+             std::tie(o.open.cache, o.open.durable) = cache_mode(v);
            }},
     Setter{"lock", [](varve_options& o, std::string_view v) { o.open.ignore_locks = !v.empty() && !truth("lock", v); }},
     Setter{"require-encryption",
@@ -93,18 +106,18 @@ const std::array kSetters = {
              if (!v.empty()) o.open.key_slot = static_cast<unsigned>(number("key-slot", v, 15));
            }},
     Setter{"threads",
-           [](varve_options& o, std::string_view v) { o.threads = v.empty() ? 0 : static_cast<unsigned>(number("threads", v, 64)); }},
+           [](varve_options& o, std::string_view v) { o.threads = v.empty() ? 0 : static_cast<unsigned>(number("threads", v, 64, 1)); }},
     Setter{"write-buffer",
-           [](varve_options& o, std::string_view v) { o.open.limits.write_buffer = v.empty() ? Limits{}.write_buffer : parse_size(v); }},
+           [](varve_options& o, std::string_view v) { o.open.limits.write_buffer = v.empty() ? Limits{}.write_buffer : size("write-buffer", v); }},
     Setter{"cluster-cache",
-           [](varve_options& o, std::string_view v) { o.open.limits.cluster_cache = v.empty() ? Limits{}.cluster_cache : parse_size(v); }},
+           [](varve_options& o, std::string_view v) { o.open.limits.cluster_cache = v.empty() ? Limits{}.cluster_cache : size("cluster-cache", v); }},
     Setter{"metadata",
-           [](varve_options& o, std::string_view v) { o.open.limits.metadata_bytes = v.empty() ? Limits{}.metadata_bytes : parse_size(v); }},
+           [](varve_options& o, std::string_view v) { o.open.limits.metadata_bytes = v.empty() ? Limits{}.metadata_bytes : size("metadata", v); }},
     Setter{"max-virtual-size",
-           [](varve_options& o, std::string_view v) { o.open.limits.virtual_size = v.empty() ? Limits{}.virtual_size : parse_size(v); }},
+           [](varve_options& o, std::string_view v) { o.open.limits.virtual_size = v.empty() ? Limits{}.virtual_size : size("max-virtual-size", v); }},
     Setter{"max-chain-depth",
            [](varve_options& o, std::string_view v) {
-             o.open.limits.chain_depth = v.empty() ? Limits{}.chain_depth : static_cast<uint32_t>(number("max-chain-depth", v, 256));
+             o.open.limits.chain_depth = v.empty() ? Limits{}.chain_depth : static_cast<uint32_t>(number("max-chain-depth", v, 256, 1));
            }},
     Setter{"force", [](varve_options& o, std::string_view v) { o.force = !v.empty() && truth("force", v); }},
 };
@@ -145,8 +158,10 @@ WarningFn warnings_of(const varve_options& options) {
 
 }  // namespace
 
+std::pair<Cache, bool> cache_of(const char* mode) { return cache_mode(mode != nullptr ? mode : ""); }
+
 const std::string& format_of(const varve_options* options) {
-  const varve_options& given = required(options, "the options");
+  const varve_options& given = usable(options);
   if (!given.format_is_set)
     throw Error(Errc::invalid_argument, "the image's format is not named")
         .hint("set the option format, to auto if no stranger wrote the image");
@@ -173,6 +188,7 @@ CreateOptions create_options(const varve_options* options) {
   how.secret = provider_of(*options, true);
   how.parent_secret = provider_of(*options, false);
   how.durable = given.durable;
+  how.cache = given.cache;
   how.references = given.references;
   how.limits = given.limits;
   how.warn = warnings_of(*options);
@@ -186,15 +202,17 @@ EngineOptions engine_options(const varve_options* options) { return {options->th
 using namespace varve;
 
 int varve_options_new(varve_options** options, varve_error** error) {
-  return capi::guarded(error, [&] { *options = std::make_unique<varve_options>().release(); });
+  return capi::guarded(error, [&] {
+    varve_options*& place = capi::place_of(options);
+    place = std::make_unique<varve_options>().release();
+  });
 }
 
-void varve_options_free(varve_options* options) { std::unique_ptr<varve_options>{options}; }
+void varve_options_free(varve_options* options) { capi::give_back(options); }
 
 int varve_options_set(varve_options* options, const char* name, const char* value, varve_error** error) {
-  return capi::guarded(error, [&] {
-    capi::set(capi::required(options, "the options"), &capi::required(name, "the name"), &capi::required(value, "the value"));
-  });
+  return capi::guarded(error,
+                       [&] { capi::set(capi::usable(options), &capi::required(name, "the name"), &capi::required(value, "the value")); });
 }
 
 int varve_options_add_secret(varve_options* options, const char* kind, const void* bytes, size_t length, varve_error** error) {
@@ -204,16 +222,16 @@ int varve_options_add_secret(varve_options* options, const char* kind, const voi
     if (named != "passphrase" && named != "raw")
       throw Error(Errc::invalid_argument, "a secret cannot be of kind '" + std::string(named) + "'").hint("passphrase or raw");
     secret.kind = named == "raw" ? SecretKind::raw_key : SecretKind::passphrase;
-    const auto* const text = static_cast<const char*>(bytes);
+    const auto* const text = static_cast<const char*>(capi::required_bytes(bytes, length));
     if (secret.kind == SecretKind::passphrase && length != 0 && text[length - 1] == '\n') --length;
     if (secret.kind == SecretKind::passphrase && length != 0 && text[length - 1] == '\r') --length;
     secret.bytes = Secret(ConstBytes(static_cast<const std::byte*>(bytes), length));
-    capi::required(options, "the options").secrets.push_back(std::make_shared<const KeySecret>(std::move(secret)));
+    capi::usable(options).secrets.push_back(std::make_shared<const KeySecret>(std::move(secret)));
   });
 }
 
 void varve_options_clear_secrets(varve_options* options) {
-  if (options != nullptr) options->secrets.clear();
+  if (options != nullptr && options->forks == fork_count()) options->secrets.clear();
 }
 
 void varve_options_on_warning(varve_options* options, varve_warning_fn* show, void* user) {

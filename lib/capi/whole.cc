@@ -85,10 +85,13 @@ int varve_snapshot_rename(varve_image* image, const char* name, const char* new_
 
 int varve_snapshot_list(varve_image* image, varve_snapshot_fn* show, void* user, varve_error** error) {
   std::vector<SnapshotInfo> all;
-  const int code = alone(image, error, [&](Image& one) { all = one.snapshots(); });
+  const int code = alone(image, error, [&](Image& one) {
+    static_cast<void>(capi::required(show, "the function"));
+    all = one.snapshots();
+  });
   if (code != VARVE_OK) return code;
   return capi::guarded(error, [&] {
-    for (const SnapshotInfo& snapshot : all) show_snapshot(snapshot, &capi::required(show, "the function"), user);
+    for (const SnapshotInfo& snapshot : all) show_snapshot(snapshot, show, user);
   });
 }
 

@@ -136,12 +136,14 @@ bool Node::read_at_once(uint64_t offset, MutableBytes out) noexcept {
 void Node::write_at(uint64_t offset, ConstBytes data) {
   require_whole_chain("write");
   require_range(offset, data.size(), "write");
+  touch();
   if (!data.empty()) named([&] { image_->write_at(offset, data); });
 }
 
 void Node::zero(uint64_t offset, uint64_t length) {
   require_whole_chain("zero");
   require_range(offset, length, "zero");
+  touch();
   const uint64_t unit = image_->granularity();
   const uint64_t end = offset + length;
   const uint64_t first = std::min(end, align_up(offset, unit));
@@ -179,6 +181,7 @@ void Node::write_zeros(uint64_t offset, uint64_t length) {
 void Node::cover_with_zeros(uint64_t offset, uint64_t length) {
   require_whole_chain("zero");
   require_range(offset, length, "zero");
+  touch();
   const uint64_t unit = image_->granularity();
   const uint64_t end = offset + length;
   const uint64_t first = std::min(end, align_up(offset, unit));
@@ -194,6 +197,7 @@ void Node::cover_with_zeros(uint64_t offset, uint64_t length) {
 void Node::discard(uint64_t offset, uint64_t length) {
   require_writable("discard");
   require_range(offset, length, "discard");
+  touch();
   const uint64_t unit = image_->granularity();
   const uint64_t end = offset + length;
   const uint64_t first = std::min(end, align_up(offset, unit));

@@ -43,7 +43,12 @@ class Node {
   const FormatDriver& driver() const { return *identity_.driver; }
   const std::string& path() const { return identity_.path; }
   bool writable() const { return identity_.writable; }
-  bool created() const { return creation_ != nullptr; }  ///< in the making: reads as zeros or as its parent but for what was written
+  bool created() const { return creation_ != nullptr; }  ///< in the making
+  /// Created, and nothing was written since: reads as zeros or as its parent all over. Never true again after touch().
+  bool fresh() const { return created() && !touched_.load(std::memory_order_relaxed); }
+  void touch() noexcept {
+    if (!touched_.load(std::memory_order_relaxed)) touched_.store(true, std::memory_order_relaxed);
+  }
   bool streaming() const { return creation_ != nullptr && creation_->streaming(); }
   const Limits& limits() const { return identity_.limits; }
   FormatImage& image() { return *image_; }
@@ -107,6 +112,7 @@ class Node {
   std::shared_ptr<Node> parent_;
   bool parent_ignored_ = false;
   bool closed_ = false;
+  std::atomic<bool> touched_{false};
 };
 
 }  // namespace varve

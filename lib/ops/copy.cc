@@ -32,8 +32,10 @@ void load(CopySource& source, CopyItem& item) {
 std::unique_ptr<CopyTarget> choose_target(Image* image, Image& target, const CopyOptions& options) {
   Node& node = target.node();
   const bool child = node.parent() != nullptr;
-  const Zeros zeros = (node.created() && !child) || options.target_is_zero ? Zeros::skip : Zeros::write;
-  if (node.created() && !child) {
+  const bool all_zeros = node.fresh() && !child;
+  node.touch();
+  const Zeros zeros = all_zeros || options.target_is_zero ? Zeros::skip : Zeros::write;
+  if (all_zeros) {
     if (BulkWriter* const writer = node.image().bulk_writer()) return std::make_unique<BulkTarget>(*writer);
   }
   if (node.streaming()) return std::make_unique<PipeTarget>(target);

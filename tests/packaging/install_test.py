@@ -9,6 +9,9 @@ import subprocess
 import sys
 import tempfile
 
+from examples_test import check_examples
+
+EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "docs/examples"
 PROGRAM = """
 #include <varve/check.h>
 #include <varve/error.h>
@@ -54,8 +57,11 @@ class Installed:
     def build_program(self, name, *pkg_config_arguments):
         source = self.root / "program.cc"
         source.write_text(PROGRAM)
-        flags = self.run("pkg-config", "--cflags", "--libs", *pkg_config_arguments, "varve").split()
-        self.run("g++", "-std=c++20", "-Wall", "-Wextra", "-Werror", "-o", self.root / name, source, *flags)
+        return self.build(name, source, "g++", "-std=c++20", pkg_config=pkg_config_arguments)
+
+    def build(self, name, source, *compiler, pkg_config=()):
+        flags = self.run("pkg-config", "--cflags", "--libs", *pkg_config, "varve").split()
+        self.run(*compiler, "-pedantic", "-Wall", "-Wextra", "-Werror", "-o", self.root / name, source, *flags)
         return self.root / name
 
 
@@ -78,6 +84,12 @@ def a_program_builds_against_the_shared_library_by_pkg_config(installed):
     assert installed.run(installed.build_program("shared")) == EXPECTED
 
 
+def the_examples_build_in_c_and_in_cpp_and_do_what_they_say(installed):
+    hypervisor = installed.build("hypervisor", EXAMPLES / "hypervisor.c", "gcc", "-std=c99")
+    convert = installed.build("convert", EXAMPLES / "convert.cc", "g++", "-std=c++20")
+    check_examples(hypervisor, convert, installed.one("**/bin/varve"), installed.root, env=installed.environment)
+
+
 def a_program_builds_against_the_static_library_by_pkg_config(installed):
     (installed.lib_dir / "libvarve.so").unlink()  # only the archive is left to link
     program = installed.build_program("static", "--static")
@@ -95,8 +107,9 @@ def bash_completion_is_installed(installed):
 
 
 CASES = [the_installed_tool_runs, the_library_comes_shared_and_static, every_public_header_is_installed_and_no_other,
-         a_program_builds_against_the_shared_library_by_pkg_config, a_program_builds_against_the_static_library_by_pkg_config,
-         a_manual_page_is_installed_for_the_tool, bash_completion_is_installed]
+         a_program_builds_against_the_shared_library_by_pkg_config, the_examples_build_in_c_and_in_cpp_and_do_what_they_say,
+         a_program_builds_against_the_static_library_by_pkg_config, a_manual_page_is_installed_for_the_tool,
+         bash_completion_is_installed]
 
 
 def main():

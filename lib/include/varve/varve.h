@@ -163,8 +163,8 @@ typedef struct varve_storage_ops {
 } varve_storage_ops;
 
 /* Over a regular file or block device that is open for what is to be done with it. The descriptor is duplicated, and no lock is taken.
- * `name` is for messages. `cache` as the option: "writeback", "none" (the descriptor must have been opened with O_DIRECT) or "unsafe".
- * [any thread] */
+ * `name` is for messages. `cache` as the option: "writeback", "none" (the file is opened again through /proc; VARVE_UNSUPPORTED where it
+ * can't be) or "unsafe". [any thread] */
 VARVE_API int varve_storage_from_fd(int fd, const char* name, const char* cache, varve_storage** storage, varve_error** error);
 /* On failure `release` is not called. [any thread] */
 VARVE_API int varve_storage_from_ops(const varve_storage_ops* ops, void* user, const char* name, varve_storage** storage,
@@ -177,8 +177,9 @@ enum varve_resolve_flags {
 };
 
 /* Gives the storage for a file that an image names: its parent, its extents. Called during open and create only, and after the references
- * policy has let the name pass: with "none" never. `name` is as the image holds it: hostile. Returns 0 or a positive errno value (ENOENT,
- * EACCES). The reference goes over to the library. */
+ * policy has let the name pass: with "none" never. `name` is as the image holds it: hostile. (With "any" a relative one stands behind the
+ * directory of the naming storage's name, if that has one.) Returns 0 or a positive errno value (ENOENT, EACCES). The reference goes over
+ * to the library. */
 typedef int varve_resolve_fn(void* user, const char* name, unsigned flags, varve_storage** storage);
 VARVE_API void varve_options_on_resolve(varve_options* options, varve_resolve_fn* resolve, void* user);
 
@@ -265,8 +266,8 @@ VARVE_API int varve_extent_at(varve_image* image, uint64_t offset, varve_extent*
 /* ---- queues -------------------------------------------------------------------------------------------------------------------------- */
 
 /* Requests that are carried out beside each other, in any order, by the image's workers. Requests of one queue may overtake each other,
- * also on the same bytes; a flush alone waits for what came before it. Queues of one image get their turns evenly. All functions of a queue
- * are [any thread] but varve_queue_free(); a queue is fastest when one thread uses it. Free it before its image. */
+ * also on the same bytes; a flush alone waits for changes that came before it. Queues of one image get their turns evenly. All functions of
+ * a queue are [any thread] but varve_queue_free(); a queue is fastest when one thread uses it. Free it before its image. */
 typedef struct varve_queue varve_queue;
 
 /* `depth`: how many requests it may hold that were submitted and not yet taken as completions, 1 to 4096. */
@@ -301,8 +302,9 @@ VARVE_API int varve_queue_poll(varve_queue* queue, varve_completion* completions
 /* Waits until `least` (at most `most`) completions are there, or all that can come, or `timeout_ms` milliseconds are over (-1: any time);
  * then as varve_queue_poll(). */
 VARVE_API int varve_queue_wait(varve_queue* queue, varve_completion* completions, unsigned least, unsigned most, int timeout_ms);
-/* An eventfd that is readable while completions are there: to put into an event loop. Read it empty, then poll until nothing comes. It is
- * the queue's: it lives as long, and must not be closed. Returns a descriptor, or a negative code. */
+/* An eventfd that becomes readable when completions are there and were none: to put into an event loop. Read it empty, then poll until
+ * nothing comes; a wake-up may find nothing. It is the queue's: it lives as long, and must not be closed. Returns a descriptor, or a
+ * negative code. */
 VARVE_API int varve_queue_eventfd(varve_queue* queue, varve_error** error);
 /* What has not begun ends with VARVE_CANCELLED. Returns how many requests that are. */
 VARVE_API int varve_queue_cancel(varve_queue* queue);
@@ -311,8 +313,8 @@ VARVE_API unsigned varve_queue_in_flight(varve_queue* queue);
 
 /* ---- snapshots, sizes ------------------------------------------------------------------------------------------------------------- */
 
-/* Durable when they return. VARVE_UNSUPPORTED where the format has none. All [exclusive]: a snapshot holds what had ended before, and
- * nothing that had not begun. `time`: nanoseconds since 1970-01-01 00:00 UTC. */
+/* Durable when they return. VARVE_UNSUPPORTED where the format has none, and of an image that is being created. All [exclusive]: a snapshot
+ * holds what had ended before, and nothing that had not begun. `time`: nanoseconds since 1970-01-01 00:00 UTC. */
 VARVE_API int varve_snapshot_create(varve_image* image, const char* name, uint64_t time, varve_error** error);
 VARVE_API int varve_snapshot_delete(varve_image* image, const char* name, int held_too, varve_error** error);
 VARVE_API int varve_snapshot_revert(varve_image* image, const char* name, varve_error** error);
