@@ -1,0 +1,90 @@
+#include "nbdkit_program.h"
+
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <sstream>
+
+#include "varve/error.h"
+
+namespace varve::cli {
+namespace {
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? std::string() : std::string(value);
+}
+
+std::string find_program(const std::string& name) {
+  std::istringstream path(environment("PATH"));
+  for (std::string directory; std::getline(path, directory, ':');) {
+    const std::string candidate = directory + "/" + name;
+    if (!directory.empty() && access(candidate.c_str(), X_OK) == 0) return candidate;
+  }
+  throw Error(Errc::not_found, "is not installed, and it is what serves images").in(name).hint("install it (Debian: apt install nbdkit)");
+}
+
+[[noreturn]] void fail(const std::string& what) { throw Error(Errc::io, std::strerror(errno)).in(what); }
+
+}  // namespace
+
+Nbdkit Nbdkit::find() {
+  Nbdkit found;
+  found.program = find_program("nbdkit");
+  found.plugin = environment("VARVE_NBDKIT_PLUGIN");  // of a build that is not installed
+  if (found.plugin.empty()) found.plugin = VARVE_NBDKIT_PLUGIN;
+  if (access(found.plugin.c_str(), R_OK) != 0)
+    throw Error(Errc::not_found, "the plugin for nbdkit is not there")
+        .in(found.plugin)
+        .hint("build varve with nbdkit's headers (Debian: apt install nbdkit nbdkit-plugin-dev) and install it");
+  return found;
+}
+
+int inherited_descriptor(const KeySecret& secret) {
+  std::array<int, 2> ends{};
+  if (pipe(ends.data()) != 0) fail("a pipe for the key");
+  // A pipe holds more than the longest secret, so nobody has to read yet.
+  const ConstBytes bytes = secret.bytes.bytes();
+  const bool written = write(ends[1], bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size());
+  close(ends[1]);
+  if (!written) fail("a pipe for the key");
+  return ends[0];
+}
+
+void become(std::vector<std::string> words, const CancelToken& cancel) {
+  std::vector<char*> pointers;
+  for (std::string& word : words) pointers.push_back(word.data());
+  pointers.push_back(nullptr);
+  sigset_t ours;
+  sigemptyset(&ours);
+  sigaddset(&ours, SIGINT);
+  sigaddset(&ours, SIGTERM);
+  pthread_sigmask(SIG_UNBLOCK, &ours, nullptr);
+  cancel.check();  // after it: what comes from now on ends this thread, whoever's code it runs
+  execv(pointers.front(), pointers.data());
+  fail(words.front());
+}
+
+void remove_stale_socket(const std::string& path) {
+  struct stat status {};
+  sockaddr_un address{};
+  if (lstat(path.c_str(), &status) != 0 || !S_ISSOCK(status.st_mode) || path.size() >= sizeof address.sun_path) return;
+  address.sun_family = AF_UNIX;
+  std::copy(path.begin(), path.end(), address.sun_path);
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) fail(path);
+  const void* generic = &address;
+  const bool refused = connect(fd, static_cast<const sockaddr*>(generic), sizeof address) != 0 && errno == ECONNREFUSED;
+  close(fd);
+  if (refused && unlink(path.c_str()) != 0) fail(path);
+}
+
+}  // namespace varve::cli
