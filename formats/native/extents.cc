@@ -89,9 +89,25 @@ ClusterPtr Extents::cluster(const Pointer& pointer) {
 }
 
 /// Zeros that are not stored are read without what is.
-void Extents::read(const Pointer& pointer, uint64_t within, MutableBytes out) {
+bool Extents::is_unstored(const Pointer& pointer, uint64_t within, uint64_t length) const {
   const uint64_t begin = pointer.skip * granule_of(header_.cluster_size);
-  if (pointer.codec == CodecId::none && (within + out.size() <= begin || within >= begin + pointer.length)) {
+  return pointer.codec == CodecId::none && (within + length <= begin || within >= begin + pointer.length);
+}
+
+bool Extents::read_known(const Pointer& pointer, uint64_t within, MutableBytes out) {
+  if (is_unstored(pointer, within, out.size())) {
+    std::fill(out.begin(), out.end(), std::byte{0});
+    return true;
+  }
+  const ClusterPtr known = clusters_.find(pointer);
+  if (known == nullptr) return false;
+  const ConstBytes part = (*known)->bytes().subspan(within, out.size());
+  std::copy(part.begin(), part.end(), out.begin());
+  return true;
+}
+
+void Extents::read(const Pointer& pointer, uint64_t within, MutableBytes out) {
+  if (is_unstored(pointer, within, out.size())) {
     std::fill(out.begin(), out.end(), std::byte{0});
     return;
   }

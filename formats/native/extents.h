@@ -82,9 +82,13 @@ class Extents {
 
   /// Throws corrupt, naming the place, if the bytes are not the ones that were written, or if an entry may not stand there.
   NodePtr node(const Pointer& pointer, uint64_t end);
+  /// nullptr if it is not in memory.
+  NodePtr known_node(const Pointer& pointer) { return nodes_.find(pointer); }
   ClusterPtr cluster(const Pointer& pointer);
   /// A part of a cluster, which is kept for the next one; or a whole one, which is not.
   void read(const Pointer& pointer, uint64_t within, MutableBytes out);
+  /// The same of what is in memory. False: it is not.
+  bool read_known(const Pointer& pointer, uint64_t within, MutableBytes out);
   /// Verifies the stored bytes of a cluster, whether they decode, and that there are zeros behind the first `used` bytes.
   void verify(const Pointer& pointer, uint64_t used);
 
@@ -97,6 +101,7 @@ class Extents {
   void write_node(Pointer& pointer, NodePtr node);
 
  private:
+  bool is_unstored(const Pointer& pointer, uint64_t within, uint64_t length) const;
   void decode(const Pointer& pointer, MutableBytes cluster);
 
   const std::shared_ptr<Storage> file_;

@@ -60,6 +60,7 @@ class NativeImage final : public FormatImage {
   uint64_t size() const override;
   uint64_t granularity() const override { return cluster_size(); }
   void read_at(uint64_t offset, MutableBytes out) override;
+  bool read_at_once(uint64_t offset, MutableBytes out) override;
   void write_at(uint64_t offset, ConstBytes data) override;
   bool zero(uint64_t offset, uint64_t length) override;
   void discard(uint64_t offset, uint64_t length) override;
@@ -111,6 +112,7 @@ class NativeImage final : public FormatImage {
   void narrow(Extent& run, const Pointer& pointer, uint64_t within) const;
   void require_whole() const;
   void read_base(uint64_t offset, MutableBytes out);
+  bool read_base_at_once(uint64_t offset, MutableBytes out);
 
   // parent.cc
   std::string any_state() const;

@@ -123,6 +123,36 @@ void NativeImage::read_base(uint64_t offset, MutableBytes out) {
   std::fill(part.begin(), part.end(), std::byte{0});
 }
 
+bool NativeImage::read_at_once(uint64_t offset, MutableBytes out) {
+  require_whole();
+  if (cipher() != nullptr) cipher()->require_own_process();
+  const InFlight::Request request(in_flight_);
+  while (!out.empty()) {
+    const size_t length = std::min<uint64_t>(out.size(), cluster_size() - offset % cluster_size());
+    const MutableBytes part = out.first(length);
+    for (const DirtyBlocks::Gap& gap : dirty_.read(offset, part))
+      if (!read_base_at_once(gap.offset, part.subspan(gap.offset - offset, gap.length))) return false;
+    out = out.subspan(length);
+    offset += length;
+  }
+  return true;
+}
+
+bool NativeImage::read_base_at_once(uint64_t offset, MutableBytes out) {
+  if (!range_fits(offset, out.size(), size())) return false;
+  std::optional<Pointer> pointer;
+  {
+    // Who changes the tree may hold it while nodes are written.
+    const std::shared_lock lock(tree_mutex_, std::try_to_lock);
+    if (lock.owns_lock()) pointer = head_.known(offset / cluster_size());
+  }
+  if (!pointer) return false;
+  if (pointer->kind == Kind::data) return extents_.read_known(*pointer, offset % cluster_size(), out);
+  if (pointer->kind == Kind::absent && has_backing()) return read_backing_at_once(offset, out);
+  std::fill(out.begin(), out.end(), std::byte{0});
+  return true;
+}
+
 /// Of a cluster that is stored as it is: what is stored from `within` on, or zeros that are not.
 void NativeImage::narrow(Extent& run, const Pointer& pointer, uint64_t within) const {
   const uint64_t begin = pointer.skip * granule_of(cluster_size());

@@ -38,17 +38,30 @@ Object Tree::object() const {
 
 // ---- looking ---------------------------------------------------------------------------------------
 
-ClusterRun Tree::run_at(uint64_t cluster, uint64_t most) const {
-  const Slot* slot = &root_;
-  unsigned level = height_;
-  // How many clusters from this one on the slot covers.
-  uint64_t covered = clusters_under(level) - cluster;
-  while (slot->node != nullptr) {
-    --level;
-    const uint64_t index = cluster / clusters_under(level) % kFanout;
-    slot = &slot->node->slots[index];
-    covered = clusters_under(level) - cluster % clusters_under(level);
+Tree::Descent Tree::descend(uint64_t cluster) const {
+  Descent at{&root_, height_, clusters_under(height_) - cluster};
+  while (at.slot->node != nullptr) {
+    --at.level;
+    at.slot = &at.slot->node->slots[cluster / clusters_under(at.level) % kFanout];
+    at.covered = clusters_under(at.level) - cluster % clusters_under(at.level);
   }
+  return at;
+}
+
+std::optional<Pointer> Tree::known(uint64_t cluster) const {
+  auto [slot, level, covered] = descend(cluster);
+  Pointer pointer = slot->pointer;
+  while (pointer.kind == Kind::node) {
+    const NodePtr node = extents_->known_node(pointer);
+    if (node == nullptr) return std::nullopt;
+    --level;
+    pointer = (*node)[cluster / clusters_under(level) % kFanout];
+  }
+  return pointer;
+}
+
+ClusterRun Tree::run_at(uint64_t cluster, uint64_t most) const {
+  auto [slot, level, covered] = descend(cluster);
   Pointer pointer = slot->pointer;
   while (pointer.kind == Kind::node) {
     const NodePtr node = extents_->node(pointer, end_());

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "native/extents.h"
@@ -45,6 +46,8 @@ class Tree {
 
   /// Looks at one node at most beside the way to it.
   ClusterRun run_at(uint64_t cluster, uint64_t most) const;
+  /// The cluster's pointer if all nodes on the way to it are in memory.
+  std::optional<Pointer> known(uint64_t cluster) const;
 
   /// What stands at one place of the tree, nodes in memory included. Valid until the tree changes.
   struct Place {
@@ -81,6 +84,13 @@ class Tree {
     std::unique_ptr<MemoryNode> node;  ///< if set, `pointer` says nothing
   };
 
+  /// Where the nodes in memory end on the way to a cluster.
+  struct Descent {
+    const Slot* slot;
+    unsigned level;
+    uint64_t covered;  ///< clusters from that one on
+  };
+  Descent descend(uint64_t cluster) const;
   MemoryNode& open(Slot& slot, unsigned level, uint64_t begin, const GiveUp& give_up);
   void clear_slot(Slot& slot, unsigned level, uint64_t begin, uint64_t first, uint64_t count, uint64_t birth, const GiveUp& give_up);
   void drop(Slot& slot, unsigned level, uint64_t birth, const GiveUp& give_up);

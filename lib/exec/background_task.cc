@@ -2,13 +2,18 @@
 
 #include <exception>
 
+#include "exec/signals_blocked.h"
+
 namespace varve {
 
 void BackgroundTask::wake() {
   const std::lock_guard lock(mutex_);
   if (stopped_ || wanted_) return;
   try {
-    if (!thread_.joinable()) thread_ = std::thread([this] { run(); });
+    if (!thread_.joinable()) {
+      const SignalsBlocked blocked;
+      thread_ = std::thread([this] { run(); });
+    }
     wanted_ = true;
     changed_.notify_one();
   } catch (const std::exception&) {

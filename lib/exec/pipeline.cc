@@ -14,6 +14,8 @@
 #include <utility>
 #include <vector>
 
+#include "exec/signals_blocked.h"
+
 namespace varve {
 
 namespace detail {
@@ -139,6 +141,7 @@ void run_workers(const std::function<WorkerSteps()>& make_worker, const Pipeline
     std::vector<std::jthread> others;
     others.reserve(workers - 1);
     try {
+      const SignalsBlocked blocked;
       for (unsigned i = 1; i < workers; ++i) others.emplace_back([&run, &mine = steps[i]] { run.work(mine); });
     } catch (const std::system_error&) {
       // As many as there are, the caller at least, do the same work.

@@ -40,6 +40,12 @@ void FormatImage::read_backing(uint64_t offset, MutableBytes out) {
   }
 }
 
+bool FormatImage::read_backing_at_once(uint64_t offset, MutableBytes out) {
+  if (backing_ != nullptr) return backing_->read_at_once(offset, out);
+  std::memset(out.data(), 0, out.size());
+  return true;
+}
+
 std::unique_ptr<FormatImage> FormatDriver::create(CreateContext&) const {
   throw Error(Errc::unsupported, "images of format " + std::string(info().name) + " can't be created");
 }

@@ -103,6 +103,7 @@ class Backing {
   virtual uint64_t size() const = 0;
   /// Reads as zeros beyond size().
   virtual void read_at(uint64_t offset, MutableBytes out) = 0;
+  virtual bool read_at_once(uint64_t offset, MutableBytes out) = 0;
 };
 
 // ---- bulk copy ---------------------------------------------------------------------------------
@@ -164,6 +165,8 @@ class FormatImage {
 
   /// What this layer does not hold comes from read_backing().
   virtual void read_at(uint64_t offset, MutableBytes out) = 0;
+  /// The same if all of it lies in memory. False, with anything in `out`: it would have to wait, for the host or for another request.
+  virtual bool read_at_once(uint64_t /*offset*/, MutableBytes /*out*/) { return false; }
   virtual void write_at(uint64_t offset, ConstBytes data);
   /// Throws what a write to the range is refused with, before anything changes. The node asks before it makes one request out of several.
   virtual void require_writable(uint64_t /*offset*/, uint64_t /*length*/) {}
@@ -217,6 +220,7 @@ class FormatImage {
   uint64_t backing_size() const { return backing_ ? backing_->size() : 0; }
   /// From the parents, or zeros.
   void read_backing(uint64_t offset, MutableBytes out);
+  bool read_backing_at_once(uint64_t offset, MutableBytes out);
 
  private:
   std::shared_ptr<Backing> backing_;

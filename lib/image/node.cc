@@ -25,6 +25,13 @@ class NodeBacking final : public Backing {
     if (held != 0) node_->read_at(offset, out.first(held));
     std::fill(out.begin() + static_cast<ptrdiff_t>(held), out.end(), std::byte{0});
   }
+  bool read_at_once(uint64_t offset, MutableBytes out) override {
+    const uint64_t end = node_->size();
+    const uint64_t held = offset >= end ? 0 : std::min<uint64_t>(out.size(), end - offset);
+    if (held != 0 && !node_->read_at_once(offset, out.first(held))) return false;
+    std::fill(out.begin() + static_cast<ptrdiff_t>(held), out.end(), std::byte{0});
+    return true;
+  }
 
  private:
   const std::shared_ptr<Node> node_;
@@ -115,6 +122,15 @@ void Node::require_whole_chain(const char* operation) const {
 void Node::read_at(uint64_t offset, MutableBytes out) {
   require_range(offset, out.size(), "read");
   if (!out.empty()) named([&] { image_->read_at(offset, out); });
+}
+
+bool Node::read_at_once(uint64_t offset, MutableBytes out) noexcept {
+  if (!range_fits(offset, out.size(), size())) return false;
+  try {
+    return out.empty() || image_->read_at_once(offset, out);
+  } catch (...) {
+    return false;  // read_at() meets it again, and tells
+  }
 }
 
 void Node::write_at(uint64_t offset, ConstBytes data) {

@@ -51,6 +51,8 @@ class Node {
   uint64_t size() const;
   ImageInfo info() const;
   void read_at(uint64_t offset, MutableBytes out);
+  /// As FormatImage says; false also for what read_at() would refuse.
+  bool read_at_once(uint64_t offset, MutableBytes out) noexcept;
   void write_at(uint64_t offset, ConstBytes data);
   void zero(uint64_t offset, uint64_t length);
   void discard(uint64_t offset, uint64_t length);

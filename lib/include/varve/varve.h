@@ -52,8 +52,8 @@ VARVE_API uint64_t varve_version(void);
 /* "0.1.0". Lives for ever. [any thread] */
 VARVE_API const char* varve_version_string(void);
 /* 1 if the library can do it, else 0. Features: "queues", "encryption", "snapshots", "direct-io", "convert"; "format:NAME",
- * "format:NAME:create" and so on with write, parent, zero, discard, resize, check, repair, snapshots, encryption. Of what it does not know it
- * says 0. [any thread] */
+ * "format:NAME:create" and so on with write, parent, zero, discard, resize, check, repair, snapshots, encryption. Of what it does not know
+ * it says 0. [any thread] */
 VARVE_API int varve_has_feature(const char* name);
 
 /* ---- errors ------------------------------------------------------------------------------------------------------------------------- */
@@ -167,7 +167,8 @@ typedef struct varve_storage_ops {
  * [any thread] */
 VARVE_API int varve_storage_from_fd(int fd, const char* name, const char* cache, varve_storage** storage, varve_error** error);
 /* On failure `release` is not called. [any thread] */
-VARVE_API int varve_storage_from_ops(const varve_storage_ops* ops, void* user, const char* name, varve_storage** storage, varve_error** error);
+VARVE_API int varve_storage_from_ops(const varve_storage_ops* ops, void* user, const char* name, varve_storage** storage,
+                                     varve_error** error);
 VARVE_API void varve_storage_free(varve_storage* storage); /* lets go of the caller's reference [any thread] */
 
 enum varve_resolve_flags {
@@ -221,8 +222,8 @@ typedef struct varve_limits {
 VARVE_API int varve_get_limits(const varve_image* image, varve_limits* limits, varve_error** error); /* [any thread] */
 
 /* Calls `show` for each thing that is known of layer `depth` (0: the image, 1: its parent, ...): keys such as "format", "path",
- * "virtual_size", "allocated_bytes", "cluster_size", "encrypted", "parent", "file", and the format's own. Numbers are decimal, truths "true"
- * and "false". The strings live during the call. VARVE_NOT_FOUND: there is no such layer. [any thread] */
+ * "virtual_size", "allocated_bytes", "cluster_size", "encrypted", "parent", "file", and the format's own. Numbers are decimal, truths
+ * "true" and "false". The strings live during the call. VARVE_NOT_FOUND: there is no such layer. [any thread] */
 typedef void varve_info_fn(void* user, const char* key, const char* value);
 VARVE_API int varve_info(const varve_image* image, unsigned depth, varve_info_fn* show, void* user, varve_error** error);
 
@@ -263,8 +264,8 @@ VARVE_API int varve_extent_at(varve_image* image, uint64_t offset, varve_extent*
 
 /* ---- queues -------------------------------------------------------------------------------------------------------------------------- */
 
-/* Requests that are carried out beside each other, in any order, by the image's workers. Requests of one queue may overtake each other, also
- * on the same bytes; a flush alone waits for what came before it. Queues of one image get their turns evenly. All functions of a queue
+/* Requests that are carried out beside each other, in any order, by the image's workers. Requests of one queue may overtake each other,
+ * also on the same bytes; a flush alone waits for what came before it. Queues of one image get their turns evenly. All functions of a queue
  * are [any thread] but varve_queue_free(); a queue is fastest when one thread uses it. Free it before its image. */
 typedef struct varve_queue varve_queue;
 
@@ -345,7 +346,7 @@ typedef int varve_progress_fn(void* user, uint64_t done, uint64_t total);
 enum varve_severity { VARVE_NOTE = 0, VARVE_LEAK = 1, VARVE_DAMAGE = 2 };
 
 typedef struct varve_finding {
-  const char* message; /* one line; what it quotes from the image is escaped */
+  const char* message;  /* one line; what it quotes from the image is escaped */
   uint64_t file_offset; /* UINT64_MAX: not known */
   uint64_t disk_offset; /* UINT64_MAX: not known */
   uint64_t disk_length;

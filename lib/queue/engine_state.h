@@ -1,0 +1,154 @@
+// How workers find the next request: the inside of an Engine.
+#ifndef VARVE_QUEUE_ENGINE_STATE_H
+#define VARVE_QUEUE_ENGINE_STATE_H
+
+#include <array>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "queue/gate.h"
+#include "varve/queue.h"
+
+namespace varve {
+
+/// Requests of a queue wait in one of two lines: writers may all be busy, and a worker is still left to readers.
+enum class Lane : uint8_t { reads, changes };
+
+/// A request on its way. Owned by its queue, which has as many as it is deep.
+struct QueuedRequest {
+  RequestKind kind = RequestKind::read;
+  uint64_t offset = 0;
+  uint64_t length = 0;
+  iovec single{};                 ///< of one segment, which is the rule
+  std::vector<iovec> segments{};  ///< of several
+  bool fua = false;
+  uint64_t cookie = 0;
+  uint64_t number = 0;            ///< in the order in which the queue was given them
+  size_t changes_before = 0;      ///< of a flush: writes, zeros and discards before it that have not ended
+  QueuedRequest* next = nullptr;  ///< in its line
+
+  Lane lane() const { return kind == RequestKind::read ? Lane::reads : Lane::changes; }
+  bool is_change() const { return kind != RequestKind::read && kind != RequestKind::flush; }
+  std::span<const iovec> all_segments() const { return segments.empty() ? std::span<const iovec>(&single, 1) : segments; }
+};
+
+/// First in, first out; the links lie in the requests, so nothing is allocated. Not thread-safe.
+class RequestLine {
+ public:
+  bool empty() const { return first_ == nullptr; }
+  void push(QueuedRequest& request) {
+    request.next = nullptr;
+    (first_ == nullptr ? first_ : last_->next) = &request;
+    last_ = &request;
+  }
+  QueuedRequest* pop() {
+    QueuedRequest* const request = first_;
+    if (request != nullptr) first_ = request->next;
+    return request;
+  }
+
+ private:
+  QueuedRequest* first_ = nullptr;
+  QueuedRequest* last_ = nullptr;
+};
+
+/// Thread-safe. Lock order: a queue's mutex is never held with the engine's.
+class Engine::State {
+ public:
+  State(Image& image, unsigned threads);
+  ~State();
+
+  Image& image() { return image_; }
+  Gate& gate() { return gate_; }
+
+  void attach(Queue::State& queue);
+  void detach(Queue::State& queue);
+  /// A worker carries it out and tells the queue.
+  void enqueue(Queue::State& queue, QueuedRequest& request);
+  /// What of the queue has not begun: it never will.
+  RequestLine take_back(Queue::State& queue);
+  std::vector<std::shared_ptr<Queue::State>> queues();
+
+  /// Throws what the image throws. Not from inside the gate.
+  void perform(const QueuedRequest& request);
+  /// A read of what lies in memory. False: it would have to wait, or fails.
+  bool perform_at_once(const QueuedRequest& request);
+
+ private:
+  struct Job {
+    Queue::State* queue = nullptr;
+    QueuedRequest* request = nullptr;
+  };
+
+  void start_worker();
+  void work();
+  std::optional<Job> next_job();
+  Job take_from(Lane lane);
+  void change(const QueuedRequest& request);
+
+  Image& image_;
+  Gate gate_;
+  const unsigned most_threads_;
+  std::mutex mutex_;  // innermost; covers what follows
+  std::condition_variable work_there_;
+  std::array<std::deque<Queue::State*>, 2> turns_;  ///< by lane: queues that have something in it, each once
+  std::set<Queue::State*> attached_;
+  std::vector<std::thread> workers_;
+  unsigned idle_ = 0;      ///< asleep, and not called
+  unsigned called_ = 0;    ///< and did not wake up yet
+  unsigned changing_ = 0;  ///< workers that carry out what is no read
+  bool reads_first_ = true;
+  bool ending_ = false;
+};
+
+/// Thread-safe.
+class Queue::State : public std::enable_shared_from_this<Queue::State> {
+ public:
+  State(Engine::State& engine, unsigned depth);
+  ~State();
+
+  bool submit(const Request& request);
+  /// Called once for each request that was submitted, by whoever carried it out or cancelled it.
+  void complete(QueuedRequest& request, std::exception_ptr error);
+  size_t take(std::span<Completion> out, size_t least, std::optional<std::chrono::milliseconds> timeout);
+  int event_fd();
+  size_t cancel();
+  size_t in_flight();
+  void wait_until_quiet();
+  void leave();
+
+ private:
+  friend class Engine::State;
+
+  QueuedRequest* admit(const Request& request);
+  size_t take_some(std::span<Completion> out);
+  RequestLine let_flushes_go(const QueuedRequest& ended);
+
+  Engine::State& engine_;
+  std::array<RequestLine, 2> lines_;  ///< by lane; under the engine's mutex
+
+  std::mutex mutex_;  // covers what follows
+  std::condition_variable changed_;
+  std::vector<QueuedRequest> requests_;
+  std::vector<QueuedRequest*> free_;
+  std::vector<QueuedRequest*> waiting_flushes_;
+  std::vector<Completion> done_;  ///< a ring of as many as the queue is deep
+  size_t first_done_ = 0;
+  size_t done_count_ = 0;
+  size_t unfinished_ = 0;
+  size_t changes_ = 0;  ///< of the unfinished ones: writes, zeros, discards
+  static constexpr size_t kNothing = SIZE_MAX;
+  size_t waiters_ = 0;
+  size_t wanted_ = kNothing;  ///< the fewest completions that one of them waits for
+  uint64_t next_number_ = 0;
+  int event_fd_ = -1;
+};
+
+}  // namespace varve
+
+#endif

@@ -1,0 +1,93 @@
+// Many together, or one alone.
+#ifndef VARVE_QUEUE_GATE_H
+#define VARVE_QUEUE_GATE_H
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+
+namespace varve {
+
+/// As a shared mutex, but whoever wants to be alone keeps newcomers out: a steady stream of others never starves him. Thread-safe.
+class Gate {
+ public:
+  /// Together with others. Not from inside another one of the same gate.
+  class Pass {
+   public:
+    explicit Pass(Gate& gate) : gate_(gate) { gate_.enter(); }
+    ~Pass() { gate_.leave(); }
+    Pass(const Pass&) = delete;
+    Pass& operator=(const Pass&) = delete;
+
+   private:
+    Gate& gate_;
+  };
+
+  /// The same without waiting.
+  class TryPass {
+   public:
+    explicit TryPass(Gate& gate) : gate_(gate), entered_(gate.try_enter()) {}
+    ~TryPass() {
+      if (entered_) gate_.leave();
+    }
+    TryPass(const TryPass&) = delete;
+    TryPass& operator=(const TryPass&) = delete;
+    explicit operator bool() const { return entered_; }
+
+   private:
+    Gate& gate_;
+    const bool entered_;
+  };
+
+  /// Alone.
+  class Alone {
+   public:
+    explicit Alone(Gate& gate) : gate_(gate), turn_(gate.turns_) {
+      gate_.shut_.store(true);
+      std::unique_lock lock(gate_.mutex_);
+      gate_.changed_.wait(lock, [this] { return gate_.inside_.load() == 0; });
+    }
+    ~Alone() {
+      const std::lock_guard lock(gate_.mutex_);
+      gate_.shut_.store(false);
+      gate_.changed_.notify_all();
+    }
+    Alone(const Alone&) = delete;
+    Alone& operator=(const Alone&) = delete;
+
+   private:
+    Gate& gate_;
+    const std::lock_guard<std::mutex> turn_;
+  };
+
+ private:
+  /// Counted first and then looked: between the two nobody can have found the gate empty and us outside.
+  bool try_enter() {
+    inside_.fetch_add(1);
+    if (!shut_.load()) return true;
+    leave();
+    return false;
+  }
+  void enter() {
+    while (!try_enter()) {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [this] { return !shut_.load(); });
+    }
+  }
+  void leave() {
+    if (inside_.fetch_sub(1) != 1 || !shut_.load()) return;
+    const std::lock_guard lock(mutex_);
+    changed_.notify_all();
+  }
+
+  std::atomic<uint64_t> inside_{0};
+  std::atomic<bool> shut_{false};
+  std::mutex turns_;  // held by who is alone, or wants to be; outer
+  std::mutex mutex_;  // only for waiting
+  std::condition_variable changed_;
+};
+
+}  // namespace varve
+
+#endif
