@@ -1,18 +1,24 @@
 #include "nbdkit_program.h"
 
-#include <signal.h>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <sstream>
+#include <utility>
 
+#include "exit_codes.h"
+#include "usual_signals.h"
 #include "varve/error.h"
 
 namespace varve::cli {
@@ -59,18 +65,26 @@ int inherited_descriptor(const KeySecret& secret) {
   return ends[0];
 }
 
-void become(std::vector<std::string> words, const CancelToken& cancel) {
+int run_until_cancelled(std::vector<std::string> words, const CancelToken& cancel) {
+  constexpr timespec kPause{0, 20000000};
+  std::array<int, 2> lifeline{};
+  if (pipe(lifeline.data()) != 0 || fcntl(lifeline[1], F_SETFD, FD_CLOEXEC) != 0) fail("a pipe for the server");
+  words.push_back("until-fd=" + std::to_string(lifeline[0]));
   std::vector<char*> pointers;
   for (std::string& word : words) pointers.push_back(word.data());
   pointers.push_back(nullptr);
-  sigset_t ours;
-  sigemptyset(&ours);
-  sigaddset(&ours, SIGINT);
-  sigaddset(&ours, SIGTERM);
-  pthread_sigmask(SIG_UNBLOCK, &ours, nullptr);
-  cancel.check();  // after it: what comes from now on ends this thread, whoever's code it runs
-  execv(pointers.front(), pointers.data());
-  fail(words.front());
+  std::signal(SIGCHLD, SIG_DFL);  // if it is ignored, nobody learns how a child has ended
+  pid_t pid = -1;
+  errno = posix_spawn(&pid, pointers.front(), nullptr, UsualSignals().get(), pointers.data(), environ);
+  close(lifeline[0]);
+  if (errno != 0) fail(words.front());
+  int status = 0;
+  while (waitpid(pid, &status, WNOHANG) == 0) {
+    if (cancel.cancelled() && lifeline[1] >= 0) close(std::exchange(lifeline[1], -1));
+    nanosleep(&kPause, nullptr);
+  }
+  if (lifeline[1] >= 0) close(lifeline[1]);
+  return WIFSIGNALED(status) ? kSignalBase + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
 void remove_stale_socket(const std::string& path) {

@@ -17,14 +17,15 @@ struct Nbdkit {
   std::string plugin;
 };
 
-/// An open descriptor that a program which replaces this one may read the secret from, up to its end. Throws io.
+/// An open descriptor that a program which is run by this one may read the secret from, up to its end. Throws io.
 int inherited_descriptor(const KeySecret& secret);
 
-/// Becomes the program `words.front()`, a path: returns only by throwing, io or, if the token is set, cancelled. SIGINT and SIGTERM, which
-/// this process takes in its own way, end the program.
-[[noreturn]] void become(std::vector<std::string> words, const CancelToken& cancel);
+/// Runs the program `words.front()`, a path, with these words and a last one, "until-fd=N", and waits for its end. When the token is set,
+/// or this process dies, the other end of N is closed, and the plugin closes the image and ends the server. Returns the exit code, 128 +
+/// signal if it was killed. Throws io.
+int run_until_cancelled(std::vector<std::string> words, const CancelToken& cancel);
 
-/// nbdkit leaves its Unix socket behind, and refuses to start where one lies: removes one that nobody listens to.
+/// nbdkit leaves its Unix socket behind, and refuses to start where one lies: removes one that nobody listens to. Throws io.
 void remove_stale_socket(const std::string& path);
 
 }  // namespace varve::cli

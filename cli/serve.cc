@@ -1,5 +1,3 @@
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <map>
 #include <memory>
@@ -145,9 +143,11 @@ int run(const Arguments& arguments, Session& session) {
   words.insert(words.end(), server.begin(), server.end());
   words.push_back(nbdkit.plugin);
   for (const auto& more : {image_words(arguments, format), secret_words(*secrets)}) words.insert(words.end(), more.begin(), more.end());
+  session.cancel.check();
   if (arguments.has("socket")) remove_stale_socket(arguments.value("socket"));
-  umask(S_IRWXG | S_IRWXO);  // of the socket that nbdkit makes
-  become(words, session.cancel);
+  const int code = run_until_cancelled(words, session.cancel);
+  if (arguments.has("socket")) remove_stale_socket(arguments.value("socket"));
+  return code;
 }
 
 std::vector<Option> server_options() {
@@ -196,7 +196,9 @@ const Command& serve_command() {
                               opening_options()}),
       .min_operands = 1,
       .max_operands = 1,
-      .exit_codes = {{0, "served until it was told to end"}},
+      .exit_codes = {{0, "served until it was told to end"},
+                     {130, "stopped by SIGINT before it served"},
+                     {143, "stopped by SIGTERM before it served"}},
       .examples = {"varve serve --socket /run/disk.sock disk.varve",
                    "varve serve --read-only -l monday --listen 127.0.0.1:10809 disk.varve",
                    "varve serve -f vmdk --listen 192.0.2.1:10809 --tls-psk keys.psk disk.vmdk"},

@@ -7,7 +7,8 @@
 namespace varve_nbdkit {
 namespace {
 
-/// NBD knows few errors, and nbdkit makes EINVAL of all others, as if the client had been wrong.
+/// NBD knows few errors, and nbdkit makes EINVAL of all others, as if the client had been wrong. ENOTSUP it takes as the wish that it write
+/// zeros itself, and aborts if a write says so: what an image can't do is not permitted.
 int as_nbd_knows_it(int number) {
   switch (number) {
     case EPERM:
@@ -16,9 +17,9 @@ int as_nbd_knows_it(int number) {
     case ENOMEM:
     case EINVAL:
     case ENOSPC:
-    case ENOTSUP:
     case EOVERFLOW: return number;
-    case EACCES: return EPERM;
+    case EACCES:
+    case ENOTSUP: return EPERM;
     default: return EIO;
   }
 }

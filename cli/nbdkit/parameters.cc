@@ -33,9 +33,8 @@ std::string absolute(const std::string& path) {
 }
 
 bool truth(const std::string& key, const std::string& value) {
-  const int is_true = nbdkit_parse_bool(value.c_str());
-  if (is_true < 0) throw Failure(key + " is on or off", EINVAL);
-  return is_true != 0;
+  apply(*new_options(), key, value);  // refuses what is none
+  return value == "on" || value == "true";
 }
 
 /// Warnings come while nothing has failed, and there is no other way to be heard than nbdkit_error().
@@ -47,7 +46,9 @@ void Parameters::set(const std::string& key, const std::string& value) {
   if (key == "file") {
     file_ = absolute(value);
   } else if (key == "read-only") {
-    read_only_ = truth(key, value);
+    read_only_ = value.empty() ? std::nullopt : std::optional(truth(key, value));
+  } else if (key == "until-fd") {
+    until_fd_ = inherited_descriptor(key, value);
   } else if (key == "key-file") {
     sources_.push_back({From::file, absolute(value)});
   } else if (key == "key-fd") {

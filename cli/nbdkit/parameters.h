@@ -29,6 +29,8 @@ class Parameters {
   const std::string& file() const { return file_; }
   /// What the parameters say. If they don't, it is nbdkit -r that decides, which a plugin learns with the first client.
   std::optional<bool> read_only() const { return read_only_; }
+  /// A pipe whose other end is held by whoever wants the server to run.
+  std::optional<int> until_fd() const { return until_fd_; }
   /// For opening the image.
   Options options(bool read_only) const;
   /// The image is open, and will not be opened again.
@@ -46,6 +48,7 @@ class Parameters {
 
   std::string file_;
   std::optional<bool> read_only_;
+  std::optional<int> until_fd_;
   bool raw_keys_ = false;
   std::vector<std::pair<std::string, std::string>> settings_;  // for varve_options_set(), in the order given
   std::vector<Source> sources_;

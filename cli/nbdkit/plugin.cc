@@ -1,11 +1,15 @@
 // The table of callbacks through which nbdkit serves an image by libvarve. See docs/nbd.md.
+#include <unistd.h>
+
 #include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <cstdio>
 #include <limits>
+#include <optional>
 
 #include "failure.h"
+#include "lifeline.h"
 #include "nbdkit.h"
 #include "parameters.h"
 #include "served_image.h"
@@ -18,6 +22,7 @@ namespace {
 struct Server {
   Parameters parameters;
   ServedImage image;
+  std::optional<Lifeline> lifeline;
 };
 
 /// nbdkit gives its callbacks nothing of ours to hold it by before there are connections.
@@ -39,6 +44,7 @@ constexpr const char* kHelp =
     "references=WHICH       files named inside the image that may be opened: none (the default), inside, any\n"
     "parent=PATH            the parent, instead of the one that the image names\n"
     "snapshot=NAME          serve this snapshot of the image; with read-only=on\n"
+    "until-fd=N            a pipe: when its other end is closed, close the image and end, whoever is connected\n"
     "cache=MODE             writeback (the default), none or unsafe\n"
     "NAME=VALUE             any other option of varve_options_set()";
 
@@ -58,10 +64,12 @@ int after_fork() {
   return answer([] {
     const auto read_only = server().parameters.read_only();
     if (read_only) server().image.open(server().parameters, *read_only);
+    if (const auto fd = server().parameters.until_fd()) server().lifeline.emplace(*fd, server().image);
   });
 }
 
 void cleanup() {
+  server().lifeline.reset();
   answer([] { server().image.close(); });
 }
 
@@ -105,14 +113,28 @@ int block_size(void* handle, uint32_t* minimum, uint32_t* preferred, uint32_t* m
 // ---- requests, from many threads
 // ---------------------------------------------------------------------------------------------------------
 
+/// The answer to a request. None, ever, if it fails because the server is ending: the client is to find the connection gone, not its disk
+/// broken.
+template <typename Work>
+int reply(Work work) noexcept {
+  try {
+    work();
+    return 0;
+  } catch (const std::exception& failure) {
+    while (server().lifeline && server().lifeline->is_ending()) pause();
+    tell(failure);
+    return -1;
+  }
+}
+
 bool is_fua(uint32_t flags) { return (flags & NBDKIT_FLAG_FUA) != 0; }
 
 int pread(void* handle, void* buffer, uint32_t count, uint64_t offset, uint32_t /*flags*/) {
-  return answer([&] { image_of(handle).read(buffer, count, offset); });
+  return reply([&] { image_of(handle).read(buffer, count, offset); });
 }
 
 int pwrite(void* handle, const void* data, uint32_t count, uint64_t offset, uint32_t flags) {
-  return answer([&] { image_of(handle).write(data, count, offset, is_fua(flags)); });
+  return reply([&] { image_of(handle).write(data, count, offset, is_fua(flags)); });
 }
 
 int zero(void* handle, uint32_t count, uint64_t offset, uint32_t flags) {
@@ -121,19 +143,19 @@ int zero(void* handle, uint32_t count, uint64_t offset, uint32_t flags) {
     nbdkit_set_error(ENOTSUP);
     return -1;
   }
-  return answer([&] { image_of(handle).zero(count, offset, is_fua(flags)); });
+  return reply([&] { image_of(handle).zero(count, offset, is_fua(flags)); });
 }
 
 int trim(void* handle, uint32_t count, uint64_t offset, uint32_t flags) {
-  return answer([&] { image_of(handle).discard(count, offset, is_fua(flags)); });
+  return reply([&] { image_of(handle).discard(count, offset, is_fua(flags)); });
 }
 
 int flush(void* handle, uint32_t /*flags*/) {
-  return answer([&] { image_of(handle).flush(); });
+  return reply([&] { image_of(handle).flush(); });
 }
 
 int extents(void* handle, uint32_t count, uint64_t offset, uint32_t flags, nbdkit_extents* found) {
-  return answer([&] { image_of(handle).extents(count, offset, (flags & NBDKIT_FLAG_REQ_ONE) != 0, found); });
+  return reply([&] { image_of(handle).extents(count, offset, (flags & NBDKIT_FLAG_REQ_ONE) != 0, found); });
 }
 
 nbdkit_plugin make_plugin() {

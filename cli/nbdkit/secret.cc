@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -87,12 +88,19 @@ Secret read_secret_file(const std::string& path) {
   return read_all(Descriptor(fd), path);
 }
 
-Secret read_secret_descriptor(const std::string& number) {
+int inherited_descriptor(const std::string& key, const std::string& number) {
+  const std::string name = key + "=" + number;
   int fd = -1;
-  if (nbdkit_parse_int("key-fd", number.c_str(), &fd) != 0) throw Failure("key-fd wants the number of an open descriptor", EINVAL);
-  if (fd <= STDERR_FILENO) throw Failure("key-fd=" + number + ": the standard streams are nbdkit's: take a higher number", EINVAL);
-  if (fcntl(fd, F_GETFD) < 0) fail("key-fd=" + number);
-  return read_all(Descriptor(fd), "key-fd=" + number);
+  const auto [end, failed] = std::from_chars(number.data(), number.data() + number.size(), fd);
+  if (failed != std::errc() || end != number.data() + number.size())
+    throw Failure(name + ": give the number of an open descriptor", EINVAL);
+  if (fd <= STDERR_FILENO) throw Failure(name + ": the standard streams are nbdkit's: take a higher number", EINVAL);
+  if (fcntl(fd, F_GETFD) < 0) fail(name);
+  return fd;
+}
+
+Secret read_secret_descriptor(const std::string& number) {
+  return read_all(Descriptor(inherited_descriptor("key-fd", number)), "key-fd=" + number);
 }
 
 Secret read_secret_password(const std::string& where) {

@@ -26,6 +26,9 @@ class Secret {
   size_t size_ = 0;
 };
 
+/// The number of a descriptor that nbdkit has inherited, above those of the standard streams. Throws Failure.
+int inherited_descriptor(const std::string& key, const std::string& number);
+
 // All throw Failure, with what was asked for in its line.
 
 Secret read_secret_file(const std::string& path);

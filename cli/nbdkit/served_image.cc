@@ -38,10 +38,10 @@ void ServedImage::open(Parameters& parameters, bool read_only) {
 }
 
 void ServedImage::close() {
-  const std::unique_ptr<varve_image, FreeImage> image = std::move(image_);
-  if (image == nullptr) return;
+  const std::lock_guard lock(opening_);
+  if (image_ == nullptr) return;
   Outcome outcome;
-  outcome.require(varve_close(image.get(), outcome.error()));
+  outcome.require(varve_close(image_.get(), outcome.error()));
 }
 
 varve_limits ServedImage::limits() const {

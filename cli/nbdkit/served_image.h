@@ -25,7 +25,8 @@ class ServedImage {
 
   /// The first call that succeeds opens it, and the parameters' secrets are forgotten then; later ones do nothing. Any thread.
   void open(Parameters& parameters, bool read_only);
-  /// Makes everything durable. No request may come any more. Does nothing if it is not open.
+  /// Waits for the requests that are being carried out, and makes everything durable. What would change the image fails from then on. Does
+  /// nothing if it is not open. Any thread.
   void close();
 
   uint64_t size() const { return varve_size(image_.get()); }
