@@ -1,5 +1,8 @@
 // Reading and writing, at once and through queues.
+#include <algorithm>
+#include <array>
 #include <chrono>
+#include <utility>
 
 #include "capi/handles.h"
 
@@ -37,17 +40,21 @@ varve_completion told(const Completion& from) {
 }
 
 /// In pieces, so that no memory is needed for them.
-template <typename Take>
-int take(varve_completion* out, unsigned most, Take take_some) {
+unsigned take(Queue& queue, varve_completion* out, unsigned least, unsigned most, int timeout_ms) {
+  using std::chrono::milliseconds;
+  using Clock = std::chrono::steady_clock;
+  const auto deadline = Clock::now() + milliseconds(std::max(timeout_ms, 0));
+  const auto left = [&] { return std::max(milliseconds(0), std::chrono::ceil<milliseconds>(deadline - Clock::now())); };
   std::array<Completion, 64> some;
   unsigned count = 0;
   while (count < most) {
-    const size_t wanted = std::min<size_t>(most - count, some.size());
-    const size_t got = take_some(std::span(some).first(wanted), count == 0);
+    const auto piece = std::span(some).first(std::min<size_t>(most - count, some.size()));
+    const size_t wanted = std::min<size_t>(least > count ? least - count : 0, piece.size());
+    const size_t got = wanted != 0 ? queue.wait(piece, wanted, timeout_ms < 0 ? std::nullopt : std::optional(left())) : queue.poll(piece);
     for (size_t i = 0; i < got; ++i) out[count++] = told(std::exchange(some[i], {}));
-    if (got < wanted) break;
+    if (got == 0 || got < wanted || (got < piece.size() && count >= least)) break;
   }
-  return static_cast<int>(count);
+  return count;
 }
 
 }  // namespace
@@ -127,15 +134,9 @@ int varve_queue_poll(varve_queue* queue, varve_completion* completions, unsigned
 }
 
 int varve_queue_wait(varve_queue* queue, varve_completion* completions, unsigned least, unsigned most, int timeout_ms) {
-  int count = 0;
-  const int code = capi::guarded(nullptr, [&] {
-    Queue& its = usable(queue).queue;
-    const auto timeout = timeout_ms < 0 ? std::nullopt : std::optional(std::chrono::milliseconds(timeout_ms));
-    count = take(completions, most, [&](std::span<Completion> out, bool first) {
-      return first && least != 0 ? its.wait(out, least, timeout) : its.poll(out);
-    });
-  });
-  return code != VARVE_OK ? code : count;
+  unsigned count = 0;
+  const int code = capi::guarded(nullptr, [&] { count = take(usable(queue).queue, completions, least, most, timeout_ms); });
+  return code != VARVE_OK ? code : static_cast<int>(count);
 }
 
 int varve_queue_eventfd(varve_queue* queue, varve_error** error) {

@@ -285,8 +285,8 @@ VARVE_API int varve_queue_write(varve_queue* queue, uint64_t offset, const struc
 VARVE_API int varve_queue_zero(varve_queue* queue, uint64_t offset, uint64_t length, unsigned flags, uint64_t cookie, varve_error** error);
 VARVE_API int varve_queue_discard(varve_queue* queue, uint64_t offset, uint64_t length, unsigned flags, uint64_t cookie,
                                   varve_error** error);
-/* Begins when all requests that were submitted to this queue before it have ended, and does what varve_flush() does. Requests that are
- * submitted after it do not wait for it. */
+/* Begins when all writes, zeros and discards that were submitted to this queue before it have ended, and does what varve_flush() does.
+ * Requests that are submitted after it do not wait for it. */
 VARVE_API int varve_queue_flush(varve_queue* queue, uint64_t cookie, varve_error** error);
 
 typedef struct varve_completion {
