@@ -32,8 +32,10 @@ std::string environment(const char* name) {
 std::string find_program(const std::string& name) {
   std::istringstream path(environment("PATH"));
   for (std::string directory; std::getline(path, directory, ':');) {
-    const std::string candidate = directory + "/" + name;
-    if (!directory.empty() && access(candidate.c_str(), X_OK) == 0) return candidate;
+    if (directory.empty()) continue;
+    std::string candidate = directory;
+    candidate.append("/").append(name);
+    if (access(candidate.c_str(), X_OK) == 0) return candidate;
   }
   throw Error(Errc::not_found, "is not installed, and it is what serves images").in(name).hint("install it (Debian: apt install nbdkit)");
 }
@@ -71,6 +73,7 @@ int run_until_cancelled(std::vector<std::string> words, const CancelToken& cance
   if (pipe(lifeline.data()) != 0 || fcntl(lifeline[1], F_SETFD, FD_CLOEXEC) != 0) fail("a pipe for the server");
   words.push_back("until-fd=" + std::to_string(lifeline[0]));
   std::vector<char*> pointers;
+  pointers.reserve(words.size() + 1);
   for (std::string& word : words) pointers.push_back(word.data());
   pointers.push_back(nullptr);
   std::signal(SIGCHLD, SIG_DFL);  // if it is ignored, nobody learns how a child has ended

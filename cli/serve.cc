@@ -44,7 +44,7 @@ std::string tls_value(const Arguments& arguments) {
   const bool credentials = arguments.has("tls-certificates") || arguments.has("tls-psk");
   if (arguments.has("tls-certificates") && arguments.has("tls-psk"))
     throw UsageError("--tls-certificates and --tls-psk exclude each other");
-  const std::string tls = arguments.has("tls") ? arguments.value("tls") : credentials ? "require" : "off";
+  std::string tls = arguments.has("tls") ? arguments.value("tls") : credentials ? "require" : "off";
   if (tls != "off" && !credentials) throw UsageError("--tls=" + tls + " needs --tls-certificates or --tls-psk");
   if (tls == "off" && credentials) throw UsageError("--tls=off makes no use of certificates or keys");
   if (arguments.has("tls-verify-peer") && !arguments.has("tls-certificates"))
@@ -93,11 +93,12 @@ SecretProvider remembering(SecretProvider provider, const std::shared_ptr<UsedSe
 
 /// Opens the image for a moment, so that what is wrong with it or with its key is told before anybody can connect.
 std::shared_ptr<UsedSecrets> rehearse(const Arguments& arguments, Session& session, const std::string& format) {
-  const auto used = std::make_shared<UsedSecrets>();
+  auto used = std::make_shared<UsedSecrets>();
   OpenOptions options = open_options(arguments, session);
   options.format = format;
   if (!arguments.has("references")) options.references = References::none;
   options.secret = remembering(options.secret, used);
+  options.warn = {};  // the plugin tells
   Image::open(arguments.operand(0), options).close();
   return used;
 }

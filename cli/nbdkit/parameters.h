@@ -31,7 +31,7 @@ class Parameters {
   std::optional<bool> read_only() const { return read_only_; }
   /// A pipe whose other end is held by whoever wants the server to run.
   std::optional<int> until_fd() const { return until_fd_; }
-  /// For opening the image.
+  /// For opening the image. Warnings are told to nbdkit.
   Options options(bool read_only) const;
   /// The image is open, and will not be opened again.
   void forget_secrets() { secrets_.clear(); }

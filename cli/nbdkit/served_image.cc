@@ -8,8 +8,7 @@
 namespace varve_nbdkit {
 namespace {
 
-std::unique_ptr<varve_image, FreeImage> open_image(const Parameters& parameters, bool read_only) {
-  const Options options = parameters.options(read_only);
+std::unique_ptr<varve_image, FreeImage> open_image(const Parameters& parameters, const Options& options) {
   varve_image* image = nullptr;
   Outcome outcome;
   outcome.require(varve_open(parameters.file().c_str(), options.get(), &image, outcome.error()));
@@ -28,12 +27,16 @@ uint32_t extent_type(uint32_t kind) {
 
 }  // namespace
 
-void ServedImage::rehearse(const Parameters& parameters) { open_image(parameters, true); }
+void ServedImage::rehearse(const Parameters& parameters) {
+  const Options options = parameters.options(true);
+  varve_options_on_warning(options.get(), nullptr, nullptr);  // they come again
+  open_image(parameters, options);
+}
 
 void ServedImage::open(Parameters& parameters, bool read_only) {
   const std::lock_guard lock(opening_);
   if (image_ != nullptr) return;
-  image_ = open_image(parameters, read_only);
+  image_ = open_image(parameters, parameters.options(read_only));
   parameters.forget_secrets();
 }
 
