@@ -141,7 +141,8 @@ TEST_CASE("PRB-10: a format is recognized as opening would do it, for writing on
   create_image(world.files, "dir/raw", "raw", 1 << 20);
   const Bytes before = world.files.find("dir/own")->contents();
   for (const auto& [path, format] : {std::pair{kDisk, "vmdk"}, std::pair{"dir/own", "varve"}, std::pair{"dir/raw", "raw"}}) {
-    INFO(std::string(path));
+    const std::string name = path;
+    INFO(name);
     CHECK(recognized_format(path, Access::read_only, &world.files).name == format);
     CHECK_ERRC(recognized_format(path, Access::read_write, &world.files), Errc::invalid_argument);
   }
