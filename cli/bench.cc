@@ -126,7 +126,7 @@ std::vector<Option> option_table() {
                       parent_options(),
                       reference_options(),
                       opening_options(),
-                      {sync_option(), json_option()}});
+                      {sync_option(), cache_option(), json_option()}});
 }
 
 }  // namespace

@@ -168,6 +168,7 @@ std::shared_ptr<Node> open_file(const std::string& path, const OpenOptions& opti
   Host host = host_of(options, options.references);
   host.how.lock = !options.ignore_locks;
   host.how.durable = options.durable;
+  host.how.cache = options.cache;
   if (options.ignore_locks && options.access == Access::read_write) {
     throw Error(Errc::invalid_argument, "a locked image can be read, but not written").in(path).hint("leave out -U");
   }
@@ -180,6 +181,7 @@ OpenOptions parent_options(const CreateOptions& options) {
   how.snapshot = options.parent_snapshot;
   how.secret = options.parent_secret;
   how.durable = options.durable;
+  how.cache = options.cache;
   how.references = options.references;
   how.limits = options.limits;
   how.file_system = options.file_system;

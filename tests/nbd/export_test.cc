@@ -161,6 +161,28 @@ TEST_CASE("threads: what is written over NBD, by several connections at once, is
   }
 }
 
+TEST_CASE("threads: past the page cache, and without waiting for the medium, the bytes are the same") {
+  NEED_TOOL("nbdkit");
+  NEED_TOOL("nbdcopy");
+  for (const DiskKind& kind : disk_kinds()) {
+    for (const char* cache : {"cache=none", "cache=unsafe"}) {
+      INFO(kind.name << " " << std::string(cache));
+      const ServedDisk source(kind);
+      const ServedDisk disk(kind, ServedDisk::kSize);
+      ServeHow how = disk.how();
+      how.parameters.emplace_back(cache);
+      NbdServer server(how);
+      must_run_quietly({"nbdcopy", "--flush", source.raw(), server.uri()});
+      must_run_quietly({"nbdcopy", server.uri(), disk / "copy.raw"});
+      CHECK(same_bytes(disk / "copy.raw", source.raw()));
+      CHECK(server.stop() == 0);
+      CHECK(server.said() == "");
+      disk.must_be_clean();
+      CHECK(same_bytes(disk.as_raw("back.raw"), source.raw()));
+    }
+  }
+}
+
 TEST_CASE("the runs that NBD clients are told are those of 'varve map'") {
   NEED_TOOL("nbdkit");
   NEED_TOOL("nbdinfo");
