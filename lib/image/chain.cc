@@ -201,6 +201,18 @@ std::shared_ptr<Node> open_parent_of_new(const std::string& path, const FormatDr
 
 std::shared_ptr<Node> open_node(const std::string& path, const OpenOptions& options) { return open_file(path, options, Access::read_only); }
 
+const FormatDriver& recognized_driver(const std::string& path, const OpenOptions& options) {
+  Host host = host_of(options, References::none);
+  FileOpen how;
+  how.lock = false;
+  try {
+    return driver_of({host.file_system->open(path, how), {}, host});
+  } catch (Error& error) {
+    error.add_path(path);
+    throw;
+  }
+}
+
 std::shared_ptr<Node> open_over_writable_parent(const std::string& path, const OpenOptions& options) {
   return open_file(path, options, Access::read_write);
 }

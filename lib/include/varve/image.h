@@ -253,6 +253,10 @@ class Image {
   std::shared_ptr<Node> node_;
 };
 
+/// The format that Image::open() would find for this file if none is named, with the same errors: for writing only one whose signature a
+/// guest could not have forged. Nothing but the file's head and tail is looked at, no lock is taken, and nothing stays open.
+const FormatInfo& recognized_format(const std::string& path, Access access, FileSystem* file_system = nullptr);
+
 }  // namespace varve
 #pragma GCC visibility pop
 
