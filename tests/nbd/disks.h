@@ -44,6 +44,8 @@ class ServedDisk {
 
   /// `varve check --data` finds neither damage nor leaks. Nothing may have the image open.
   void must_be_clean() const;
+  /// The same after a server was killed: what was written to a VMDK and not flushed may have left space that nothing refers to.
+  void must_be_sound() const;
   /// The disk's bytes, by the tool, into a new raw file; its name.
   std::string as_raw(const std::string& name) const;
 
