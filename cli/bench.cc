@@ -41,6 +41,8 @@ BenchOptions bench_options(const Arguments& arguments, const CancelToken& cancel
   options.seconds = number_value<double>(arguments, "seconds", 0);
   options.count = number_value<uint64_t>(arguments, "-c", options.seconds > 0 ? 0 : options.count);
   options.depth = number_value<unsigned>(arguments, "-d", options.depth);
+  options.queues = number_value<unsigned>(arguments, "queues", options.queues);
+  options.workers = number_value<unsigned>(arguments, "-j", options.workers);
   options.flush_interval = number_value<uint64_t>(arguments, "flush-interval", 0);
   if (arguments.has("fill")) {
     const auto fill = number_value<unsigned>(arguments, "fill", 0);
@@ -78,13 +80,14 @@ Json to_json(const std::string& path, const BenchOptions& options, const BenchRe
           {"pattern", options.random ? "random" : "sequential"},
           {"block_size", options.block},
           {"depth", options.depth},
+          {"queues", options.queues},
           {"requests", result.requests},
           {"bytes", result.bytes},
           {"flushes", result.flushes},
           {"seconds", result.seconds},
           {"last_flush_seconds", result.flush_seconds},
-          {"requests_per_second", per_second(static_cast<double>(result.requests), result.seconds)},
-          {"bytes_per_second", per_second(static_cast<double>(result.bytes), result.seconds)},
+          {"iops", per_second(static_cast<double>(result.requests), result.seconds)},
+          {"mb_per_second", per_second(static_cast<double>(result.bytes) / 1e6, result.seconds)},
           {"latency_ns", {{"mean", l.mean}, {"p50", l.p50}, {"p90", l.p90}, {"p99", l.p99}, {"p99.9", l.p999}, {"max", l.most}}}};
 }
 
@@ -111,7 +114,9 @@ std::vector<Option> option_table() {
                        {'S', "", "SIZE", "from one request to the next; without it, as long as a request is"},
                        {'c', "", "N", "number of requests; 75000 without it, and without --seconds"},
                        {0, "seconds", "N", "requests until so much time is over"},
-                       {'d', "", "N", "requests under way at once, 1 to 256; 1 without it"},
+                       {'d', "", "N", "requests under way at once in each queue, 1 to 256; 1 without it"},
+                       {0, "queues", "N", "queues that are filled beside each other, each by a thread of its own; 1 without it"},
+                       {'j', "", "N", "threads that carry the requests out; without it, twice as many as processors"},
                        {0, "flush-interval", "N", "a flush after so many writes; without it, only at the end"},
                        {0, "offset", "SIZE", "where the part of the disk begins that is used"},
                        {0, "range", "SIZE", "how long that part is; without it, up to the end"},
@@ -121,7 +126,7 @@ std::vector<Option> option_table() {
                       parent_options(),
                       reference_options(),
                       opening_options(),
-                      {sync_option(), json_option()}});
+                      {sync_option(), cache_option(), json_option()}});
 }
 
 }  // namespace
@@ -132,8 +137,8 @@ const Command& bench_command() {
       .operands = "FILE",
       .summary = "how fast an image is read or written",
       .description =
-          "Reads, or with -w writes, blocks of one size through the library, and tells how many a second, and how long one takes. "
-          "Requests under way at once have a thread each. The time of writes includes a last flush.\n\n"
+          "Reads, or with -w writes, blocks of one size through the library's queues, and tells how many a second, and how long one "
+          "takes. The time of writes includes a last flush.\n\n"
           "Writing destroys what the disk holds, and wants the format with -f.",
       .options = option_table(),
       .min_operands = 1,

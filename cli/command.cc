@@ -7,10 +7,10 @@
 namespace varve::cli {
 
 std::span<const Command* const> commands() {
-  static const std::array<const Command*, 16> table = {
-      &create_command(),  &info_command(),   &convert_command(), &check_command(),  &map_command(),      &compare_command(),
-      &measure_command(), &resize_command(), &rebase_command(),  &commit_command(), &snapshot_command(), &attachment_command(),
-      &key_command(),     &bench_command(),  &formats_command(), &help_command(),
+  static const std::array<const Command*, 17> table = {
+      &create_command(),  &info_command(),   &convert_command(), &check_command(),   &map_command(),      &compare_command(),
+      &measure_command(), &resize_command(), &rebase_command(),  &commit_command(),  &snapshot_command(), &attachment_command(),
+      &key_command(),     &serve_command(),  &bench_command(),   &formats_command(), &help_command(),
   };
   return table;
 }

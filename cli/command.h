@@ -69,6 +69,7 @@ const Command& commit_command();
 const Command& snapshot_command();
 const Command& attachment_command();
 const Command& key_command();
+const Command& serve_command();
 const Command& bench_command();
 const Command& formats_command();
 const Command& help_command();

@@ -12,34 +12,13 @@
 #include <ctime>
 #include <utility>
 
+#include "usual_signals.h"
 #include "varve/error.h"
 
 namespace varve::cli {
 namespace {
 
 constexpr const char* kName = "key command";
-
-/// Signals act on it as usual, whatever this process does with them.
-class UsualSignals {
- public:
-  UsualSignals() {
-    posix_spawnattr_init(&attributes_);
-    sigset_t all_of_ours;
-    sigemptyset(&all_of_ours);
-    posix_spawnattr_setsigmask(&attributes_, &all_of_ours);
-    sigaddset(&all_of_ours, SIGPIPE);
-    sigaddset(&all_of_ours, SIGXFSZ);
-    posix_spawnattr_setsigdefault(&attributes_, &all_of_ours);
-    posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  }
-  UsualSignals(const UsualSignals&) = delete;
-  UsualSignals& operator=(const UsualSignals&) = delete;
-  ~UsualSignals() { posix_spawnattr_destroy(&attributes_); }
-  const posix_spawnattr_t* get() const { return &attributes_; }
-
- private:
-  posix_spawnattr_t attributes_{};
-};
 
 class Streams {
  public:

@@ -29,6 +29,10 @@ Option create_options_option() {
 
 Option sync_option() { return {0, "sync", "MODE", "none: do not wait until the result is on the medium", {"none"}}; }
 
+Option cache_option() {
+  return {0, "cache", "MODE", "none: past the host's page cache wherever whole blocks are moved", {"writeback", "none"}};
+}
+
 Option force_option(std::string_view what) { return {0, "force", "", what}; }
 
 Option unlocked_option(std::string_view what) { return {'U', "", "", what}; }
@@ -155,6 +159,7 @@ OpenOptions open_options(const Arguments& arguments, Session& session) {
     options.min_generation = number_value(arguments.value("min-generation"), "--min-generation", 0, UINT64_MAX);
   options.accept_older_state = arguments.has("accept-older-state");
   options.durable = arguments.value("sync") != "none";
+  if (arguments.value("cache") == "none") options.cache = Cache::none;
   options.limits = limits_value(arguments);
   options.warn = warning_function(session.messages);
   return options;

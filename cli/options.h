@@ -18,6 +18,7 @@ Option format_option(std::string_view of = "the image");
 Option json_option();
 Option create_options_option();  ///< -o
 Option sync_option();
+Option cache_option();
 Option force_option(std::string_view what);
 Option unlocked_option(std::string_view what = "read an image that another program is writing");  ///< -U
 Option snapshot_option();                                                                         ///< -l
@@ -46,8 +47,8 @@ unsigned thread_count(const Arguments& arguments);
 /// -o k=v,k=v, of which there may be several.
 OptionMap creation_options(const Arguments& arguments);
 
-/// From -f, -U, --parent, --ignore-parent, --references, --sync, the limits and opening_options() (secrets.h), as far as the command has
-/// them.
+/// From -f, -U, --parent, --ignore-parent, --references, --sync, --cache, the limits and opening_options() (secrets.h), as far as the
+/// command has them.
 OpenOptions open_options(const Arguments& arguments, Session& session);
 /// -b PARENT@SNAPSHOT: the two, of a child FILE. A file whose whole name that is comes first.
 void split_parent(CreateOptions& options, const std::string& file);

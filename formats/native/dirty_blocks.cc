@@ -87,10 +87,7 @@ std::optional<uint64_t> DirtyBlocks::next(uint64_t cluster) const {
   return found->first;
 }
 
-uint64_t DirtyBlocks::bytes() const {
-  const std::lock_guard lock(mutex_);
-  return pages_ * kBlock;
-}
+uint64_t DirtyBlocks::bytes() const noexcept { return pages_.load(std::memory_order_acquire) * kBlock; }
 
 std::vector<DirtyBlocks::Ticket> DirtyBlocks::oldest(size_t most) const {
   const std::lock_guard lock(mutex_);

@@ -3,6 +3,7 @@
 #define VARVE_FORMATS_NATIVE_DIRTY_BLOCKS_H
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -37,8 +38,9 @@ class DirtyBlocks {
   bool has(uint64_t cluster) const;
   /// The first cluster at or behind this one that has something here.
   std::optional<uint64_t> next(uint64_t cluster) const;
-  uint64_t bytes() const;
-  bool empty() const { return bytes() == 0; }
+  // Without waiting. None: whatever was here before is in the tree.
+  uint64_t bytes() const noexcept;
+  bool empty() const noexcept { return bytes() == 0; }
 
   /// What was written to a cluster up to now.
   struct Ticket {
@@ -79,7 +81,7 @@ class DirtyBlocks {
   std::map<uint64_t, Cluster> clusters_;
   std::map<uint64_t, uint64_t> order_;  ///< version -> cluster
   uint64_t version_ = 0;
-  uint64_t pages_ = 0;
+  std::atomic<uint64_t> pages_{0};
   uint64_t unjournaled_ = 0;  ///< pages
 };
 

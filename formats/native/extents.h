@@ -19,35 +19,39 @@
 
 namespace varve::native {
 
-/// Of values that never change, by the pointer that leads to them: after a place was given to something else the old one is not found. The
-/// least recently used go first. Thread-safe.
+/// Of values that never change, by the pointer that leads to them: after a place was given to something else the old one is not found. Of
+/// those in one shard the least recently used go first. Thread-safe.
 template <typename Value>
 class ExtentCache {
  public:
   using ValuePtr = std::shared_ptr<const Value>;
 
   /// `entries`: how many are kept at most; 0: none.
-  explicit ExtentCache(size_t entries) : most_(entries) {}
+  explicit ExtentCache(size_t entries) : shards_(entries >= kWorthShards ? kShards : 1) {
+    for (Shard& shard : shards_) shard.most = entries / shards_.size();
+  }
 
   ValuePtr find(const Pointer& pointer) {
-    const std::lock_guard lock(mutex_);
-    const auto found = places_.find(pointer.offset);
-    if (found == places_.end() || found->second->pointer != pointer) return nullptr;
-    order_.splice(order_.begin(), order_, found->second);
+    Shard& shard = shard_of(pointer);
+    const std::lock_guard lock(shard.mutex);
+    const auto found = shard.places.find(pointer.offset);
+    if (found == shard.places.end() || found->second->pointer != pointer) return nullptr;
+    if (found->second != shard.order.begin()) shard.order.splice(shard.order.begin(), shard.order, found->second);
     return found->second->value;
   }
   void insert(const Pointer& pointer, ValuePtr value) {
-    if (most_ == 0) return;
-    const std::lock_guard lock(mutex_);
-    if (const auto found = places_.find(pointer.offset); found != places_.end()) {
-      order_.erase(found->second);
-      places_.erase(found);
+    Shard& shard = shard_of(pointer);
+    if (shard.most == 0) return;
+    const std::lock_guard lock(shard.mutex);
+    if (const auto found = shard.places.find(pointer.offset); found != shard.places.end()) {
+      shard.order.erase(found->second);
+      shard.places.erase(found);
     }
-    order_.push_front({pointer, std::move(value)});
-    places_.emplace(pointer.offset, order_.begin());
-    if (order_.size() <= most_) return;
-    places_.erase(order_.back().pointer.offset);
-    order_.pop_back();
+    shard.order.push_front({pointer, std::move(value)});
+    shard.places.emplace(pointer.offset, shard.order.begin());
+    if (shard.order.size() <= shard.most) return;
+    shard.places.erase(shard.order.back().pointer.offset);
+    shard.order.pop_back();
   }
 
  private:
@@ -55,10 +59,23 @@ class ExtentCache {
     Pointer pointer;
     ValuePtr value;
   };
-  const size_t most_;
-  std::mutex mutex_;  // innermost; covers what follows
-  std::list<Entry> order_;
-  std::unordered_map<uint64_t, typename std::list<Entry>::iterator> places_;  // by offset
+  /// What several processors look for at once mostly lies in different ones.
+  struct Shard {
+    size_t most = 0;
+    std::mutex mutex;  // innermost; covers what follows
+    std::list<Entry> order;
+    std::unordered_map<uint64_t, typename std::list<Entry>::iterator> places;  // by offset
+  };
+  static constexpr size_t kShards = 16;
+  static constexpr size_t kWorthShards = 16 * kShards;
+
+  /// Neighbours in the file lie in different shards, whatever their size.
+  Shard& shard_of(const Pointer& pointer) {
+    constexpr uint64_t kOdd = 0x9e3779b97f4a7c15;  // 2^64 divided by the golden ratio
+    return shards_[(pointer.offset * kOdd >> 32) % shards_.size()];
+  }
+
+  std::vector<Shard> shards_;
 };
 
 using Node = std::array<Pointer, kFanout>;

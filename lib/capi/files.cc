@@ -1,6 +1,4 @@
 // Files that are no paths: descriptors, and the caller's functions.
-#include <fcntl.h>
-
 #include <cerrno>
 #include <cstring>
 #include <string_view>
@@ -140,12 +138,6 @@ varve_storage_ops known_part(const varve_storage_ops& given) {
   return ops;
 }
 
-UniqueFd duplicate(int fd, const std::string& name) {
-  UniqueFd copy(fcntl(fd, F_DUPFD_CLOEXEC, 3));
-  if (!copy) throw host_error(errno, "cannot use the descriptor").in(name).during("dup");
-  return copy;
-}
-
 }  // namespace
 
 std::unique_ptr<FileSystem> files_around(std::shared_ptr<Storage> main, const varve_options& options) {
@@ -160,11 +152,8 @@ int varve_storage_from_fd(int fd, const char* name, const char* cache, varve_sto
   return capi::guarded(error, [&] {
     varve_storage*& place = capi::place_of(storage);
     const std::string shown = &capi::required(name, "the name");
-    const std::string_view mode = cache != nullptr ? cache : "writeback";
-    if (mode != "writeback" && mode != "unsafe")
-      throw Error(Errc::invalid_argument, "cache cannot be '" + std::string(mode) + "'").hint("writeback, none or unsafe");
-    auto file = std::make_shared<PosixStorage>(capi::duplicate(fd, shown), shown, mode != "unsafe");
-    place = std::make_unique<varve_storage>(varve_storage{std::move(file)}).release();
+    const auto [mode, durable] = capi::cache_of(cache);
+    place = std::make_unique<varve_storage>(varve_storage{storage_of_descriptor(fd, shown, durable, mode)}).release();
   });
 }
 

@@ -49,6 +49,7 @@ struct varve_image {
       : files(std::move(given_files)), image(std::move(opened)), engine(image, engine_options) {}
 
   uint64_t forks = varve::fork_count();
+  bool direct = false;                       ///< past the host's page cache
   std::unique_ptr<varve::FileSystem> files;  ///< nullptr: the host's
   varve::Image image;
   varve::Engine engine;
@@ -129,6 +130,8 @@ inline bool wants_fua(unsigned flags) {
 }
 
 // options.cc
+/// What a cache mode by its name means, and whether flushes are waited for; NULL: the default.
+std::pair<Cache, bool> cache_of(const char* mode);
 OpenOptions open_options(const varve_options* options);
 CreateOptions create_options(const varve_options* options);
 EngineOptions engine_options(const varve_options* options);

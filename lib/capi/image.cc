@@ -17,7 +17,8 @@ uint32_t detail_of(const ImageInfo& info, std::string_view key, uint32_t otherwi
   return otherwise;
 }
 
-varve_limits limits_of(const Image& image) {
+varve_limits limits_of(const Image& image, bool direct) {
+  constexpr uint32_t kDirectAlignment = 4096;
   constexpr uint64_t kLeastBest = 4096;
   constexpr uint64_t kMostBest = uint64_t{1} << 20;
   const ImageInfo info = image.info();
@@ -27,7 +28,7 @@ varve_limits limits_of(const Image& image) {
   if (image.format().can.discard)
     limits.discard_granularity = static_cast<uint32_t>(std::max<uint64_t>(image.node().image().granularity(), limits.logical_sector));
   limits.best_request = static_cast<uint32_t>(std::clamp<uint64_t>(info.cluster_size, kLeastBest, kMostBest));
-  limits.memory_alignment = 1;
+  limits.memory_alignment = direct ? kDirectAlignment : 1;
   limits.queue_depth = Queue::kMostDepth;
   limits.largest_request = uint64_t{1} << 30;
   return limits;
@@ -58,7 +59,9 @@ void show_info(const ImageInfo& info, varve_info_fn* show, void* user) {
 }
 
 void hand_over(varve_image*& out, std::unique_ptr<FileSystem> files, Image image, const varve_options* options) {
-  out = std::make_unique<varve_image>(std::move(files), std::move(image), capi::engine_options(options)).release();
+  auto handle = std::make_unique<varve_image>(std::move(files), std::move(image), capi::engine_options(options));
+  handle->direct = options->open.cache == Cache::none;
+  out = handle.release();
 }
 
 bool can(const FormatInfo& format, std::string_view what) {
@@ -149,8 +152,10 @@ uint64_t varve_size(const varve_image* image) { return image != nullptr ? image-
 int varve_is_writable(const varve_image* image) { return image != nullptr && image->image.writable() ? 1 : 0; }
 
 int varve_get_limits(const varve_image* image, varve_limits* limits, varve_error** error) {
-  return capi::guarded(
-      error, [&] { capi::usable(image).engine.shared([&](Image& one) { capi::required(limits, "the limits") = limits_of(one); }); });
+  return capi::guarded(error, [&] {
+    varve_image& one = capi::usable(image);
+    one.engine.shared([&](Image& its) { capi::required(limits, "the limits") = limits_of(its, one.direct); });
+  });
 }
 
 int varve_info(const varve_image* image, unsigned depth, varve_info_fn* show, void* user, varve_error** error) {

@@ -2,6 +2,7 @@
 #include <array>
 #include <charconv>
 #include <string_view>
+#include <tuple>
 
 #include "capi/handles.h"
 #include "varve/text.h"
@@ -51,6 +52,13 @@ Value one_of(std::string_view name, std::string_view value, const Word<Value> (&
   refuse(name, value, right);
 }
 
+/// How files are read and written, and whether flushes are waited for. Empty: the default.
+std::pair<Cache, bool> cache_mode(std::string_view value) {
+  constexpr Word<std::pair<Cache, bool>> kWords[] = {
+      {"writeback", {Cache::writeback, true}}, {"none", {Cache::none, true}}, {"unsafe", {Cache::writeback, false}}};
+  return one_of("cache", value.empty() ? "writeback" : value, kWords);
+}
+
 /// Sets one, or its default if the value is empty.
 struct Setter {
   std::string_view name;
@@ -81,10 +89,7 @@ const std::array kSetters = {
     Setter{"snapshot", [](varve_options& o, std::string_view v) { o.open.snapshot = v; }},
     Setter{"cache",
            [](varve_options& o, std::string_view v) {
-             enum class Mode : uint8_t { writeback, none, unsafe };
-             constexpr Word<Mode> kWords[] = {{"writeback", Mode::writeback}, {"none", Mode::none}, {"unsafe", Mode::unsafe}};
-             const Mode mode = one_of("cache", v.empty() ? "writeback" : v, kWords);
-             o.open.durable = mode != Mode::unsafe;
+             std::tie(o.open.cache, o.open.durable) = cache_mode(v);
            }},
     Setter{"lock", [](varve_options& o, std::string_view v) { o.open.ignore_locks = !v.empty() && !truth("lock", v); }},
     Setter{"require-encryption",
@@ -153,6 +158,8 @@ WarningFn warnings_of(const varve_options& options) {
 
 }  // namespace
 
+std::pair<Cache, bool> cache_of(const char* mode) { return cache_mode(mode != nullptr ? mode : ""); }
+
 const std::string& format_of(const varve_options* options) {
   const varve_options& given = usable(options);
   if (!given.format_is_set)
@@ -181,6 +188,7 @@ CreateOptions create_options(const varve_options* options) {
   how.secret = provider_of(*options, true);
   how.parent_secret = provider_of(*options, false);
   how.durable = given.durable;
+  how.cache = given.cache;
   how.references = given.references;
   how.limits = given.limits;
   how.warn = warnings_of(*options);

@@ -168,6 +168,7 @@ std::shared_ptr<Node> open_file(const std::string& path, const OpenOptions& opti
   Host host = host_of(options, options.references);
   host.how.lock = !options.ignore_locks;
   host.how.durable = options.durable;
+  host.how.cache = options.cache;
   if (options.ignore_locks && options.access == Access::read_write) {
     throw Error(Errc::invalid_argument, "a locked image can be read, but not written").in(path).hint("leave out -U");
   }
@@ -180,6 +181,7 @@ OpenOptions parent_options(const CreateOptions& options) {
   how.snapshot = options.parent_snapshot;
   how.secret = options.parent_secret;
   how.durable = options.durable;
+  how.cache = options.cache;
   how.references = options.references;
   how.limits = options.limits;
   how.file_system = options.file_system;
@@ -198,6 +200,18 @@ std::shared_ptr<Node> open_parent_of_new(const std::string& path, const FormatDr
 }  // namespace
 
 std::shared_ptr<Node> open_node(const std::string& path, const OpenOptions& options) { return open_file(path, options, Access::read_only); }
+
+const FormatDriver& recognized_driver(const std::string& path, const OpenOptions& options) {
+  Host host = host_of(options, References::none);
+  FileOpen how;
+  how.lock = false;
+  try {
+    return driver_of({host.file_system->open(path, how), {}, host});
+  } catch (Error& error) {
+    error.add_path(path);
+    throw;
+  }
+}
 
 std::shared_ptr<Node> open_over_writable_parent(const std::string& path, const OpenOptions& options) {
   return open_file(path, options, Access::read_write);

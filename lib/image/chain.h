@@ -14,7 +14,10 @@ namespace varve {
 /// layer is parsed (RES-4).
 std::shared_ptr<Node> open_node(const std::string& path, const OpenOptions& options);
 
-/// The same for an image that no file system knows: it may not refer to other files.
+/// recognized_format() of varve/image.h.
+const FormatDriver& recognized_driver(const std::string& path, const OpenOptions& options);
+
+/// The same as open_node() for an image that no file system knows: it may not refer to other files.
 std::shared_ptr<Node> open_node(std::shared_ptr<Storage> storage, const OpenOptions& options);
 
 /// The same for writing, and its parent is open for writing, too, with a lock of its own.

@@ -34,7 +34,7 @@ ImageCreateContext::ImageCreateContext(std::string path, uint64_t size, OptionVa
       size_(size),
       options_(std::move(options)),
       secret_(how.secret),
-      how_{how.force, how.mode, how.durable},
+      how_{how.force, how.mode, how.durable, how.cache},
       limits_(how.limits),
       file_system_(file_system),
       random_(random_of(how.random)),

@@ -86,4 +86,11 @@ CheckReport Image::check(const CheckOptions& options) { return node_->check(opti
 void Image::close() { node_->close(); }
 void Image::abort() noexcept { node_->abort(); }
 
+const FormatInfo& recognized_format(const std::string& path, Access access, FileSystem* file_system) {
+  OpenOptions options;
+  options.access = access;
+  options.file_system = file_system;
+  return recognized_driver(path, options).info();
+}
+
 }  // namespace varve

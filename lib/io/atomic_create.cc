@@ -41,7 +41,7 @@ class AtomicFile final : public PendingFile {
     fd_ = fd.get();
     try {
       lock_file(fd_, Access::read_write, path_);
-      storage_ = std::make_shared<PosixStorage>(std::move(fd), path_, how_.durable);
+      storage_ = make_storage(std::move(fd));
     } catch (...) {
       remove_temporary();
       throw;
@@ -57,6 +57,7 @@ class AtomicFile final : public PendingFile {
   UniqueFd open_directory();
   UniqueFd open_unnamed();
   UniqueFd open_temporary();
+  std::shared_ptr<Storage> make_storage(UniqueFd fd) const;
   void check_target() const;
   void name_unnamed(const std::string& name) const;
   int rename_without_replacing() const;
@@ -128,6 +129,18 @@ UniqueFd AtomicFile::open_temporary() {
     if (errno != EEXIST) break;
   }
   throw failed(errno, "cannot create");
+}
+
+std::shared_ptr<Storage> AtomicFile::make_storage(UniqueFd fd) const {
+  // For direct I/O the file is opened once more, which its own permissions may forbid: its owner gets them for that moment.
+  constexpr mode_t kOwner = S_IRUSR | S_IWUSR;
+  struct stat st = {};
+  if (how_.cache == Cache::none && fstat(fd_, &st) != 0) throw failed(errno, "cannot create");
+  const bool widen = how_.cache == Cache::none && (st.st_mode & kOwner) != kOwner;
+  if (widen && fchmod(fd_, (st.st_mode & 0777) | kOwner) != 0) throw failed(errno, "cannot set the permissions");
+  auto storage = std::make_shared<PosixStorage>(std::move(fd), path_, how_.durable, how_.cache);
+  if (widen && fchmod(fd_, st.st_mode & 0777) != 0) throw failed(errno, "cannot set the permissions");
+  return storage;
 }
 
 /// Throws `exists` if the name is taken.

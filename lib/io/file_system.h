@@ -39,19 +39,21 @@ struct FileOpen {
   bool lock = true;  ///< take QEMU-compatible locks: shared for reading, exclusive against other writers for writing
   bool durable = true;
   bool allow_device = true;  ///< a block device is fine
+  Cache cache = Cache::writeback;
 };
 
 struct FileCreate {
   bool replace = false;
   std::optional<uint32_t> mode;
   bool durable = true;
+  Cache cache = Cache::writeback;
 };
 
 class FileSystem {
  public:
   virtual ~FileSystem() = default;
 
-  /// Errors: not_found, permission, locked, io, invalid_argument (a directory, a socket, ...).
+  /// Errors: not_found, permission, locked, io, invalid_argument (a directory, a socket, ...), unsupported (no direct I/O there).
   virtual std::shared_ptr<Storage> open(const std::string& path, const FileOpen& how) = 0;
   /// Opens `name` relative to `directory` such that neither `..` nor a symlink leads out of it. Whatever lies outside is
   /// refused with permission, the same whether it exists or not.

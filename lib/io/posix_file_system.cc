@@ -44,7 +44,7 @@ std::shared_ptr<Storage> adopt(UniqueFd fd, const std::string& path, const FileO
   const int flags = fcntl(fd.get(), F_GETFL);
   if (flags >= 0) static_cast<void>(fcntl(fd.get(), F_SETFL, flags & ~O_NONBLOCK));
   if (how.lock) lock_file(fd.get(), how.access, path);
-  return std::make_shared<PosixStorage>(std::move(fd), path, how.durable);
+  return std::make_shared<PosixStorage>(std::move(fd), path, how.durable, how.cache);
 }
 
 class PosixFileSystem final : public FileSystem {

@@ -51,19 +51,29 @@ bool copies_on_server(int fd) {
 
 }  // namespace
 
-PosixStorage::PosixStorage(UniqueFd fd, std::string name, bool durable) : fd_(std::move(fd)), name_(std::move(name)), durable_(durable) {
+PosixStorage::PosixStorage(UniqueFd fd, std::string name, bool durable, Cache cache)
+    : fd_(std::move(fd)), name_(std::move(name)), durable_(durable) {
   const struct stat st = status_of(fd_.get(), name_);
   if (S_ISREG(st.st_mode)) {
     id_ = {st.st_dev, st.st_ino};
     limits_ = {block_size_of(static_cast<uint64_t>(st.st_blksize)), false, true};
-    return;
+  } else if (S_ISBLK(st.st_mode)) {
+    ask_device(st.st_rdev);
+  } else {
+    throw Error(Errc::invalid_argument, "it is neither a regular file nor a block device").in(name_);
   }
-  if (!S_ISBLK(st.st_mode)) throw Error(Errc::invalid_argument, "it is neither a regular file nor a block device").in(name_);
+  if (cache == Cache::writeback) return;
+  direct_ = std::make_unique<DirectIo>(fd_.get(), name_, is_device() ? limits_.block_size : 0);
+  // What still passes through the cache are parts of blocks: reading ahead of them would put there what is to keep out of it.
+  static_cast<void>(posix_fadvise(fd_.get(), 0, 0, POSIX_FADV_RANDOM));
+}
+
+void PosixStorage::ask_device(uint64_t number) {
   int sector = 0;
   if (ioctl(fd_.get(), BLKGETSIZE64, &device_size_) != 0)
     throw host_error(errno, "cannot ask the device for its size").in(name_).during("ioctl");
   if (ioctl(fd_.get(), BLKSSZGET, &sector) != 0) sector = 512;
-  id_ = {st.st_rdev, 0};  // no regular file has inode 0; a device has several names
+  id_ = {number, 0};  // no regular file has inode 0; a device has several names
   limits_ = {block_size_of(static_cast<uint64_t>(sector)), true, false};
 }
 
@@ -76,9 +86,20 @@ std::optional<uint64_t> PosixStorage::allocated_bytes() const {
 
 std::optional<uint32_t> PosixStorage::mode() const { return status_of(fd_.get(), name_).st_mode & 07777; }
 
+Error PosixStorage::too_short(uint64_t offset) const {
+  return Error(Errc::corrupt, "the file ends too early").in(name_).at(offset).during("read");
+}
+
 void PosixStorage::read_at(uint64_t offset, MutableBytes out) {
-  const auto too_short = [&](uint64_t at) { return Error(Errc::corrupt, "the file ends too early").in(name_).at(at).during("read"); };
   if (!range_fits(offset, out.size(), kMaxOffset)) throw too_short(offset);
+  if (direct_ == nullptr) return read_cached(offset, out);
+  const DirectIo::Cut cut = direct_->cut(offset, out.size());
+  read_cached(offset, out.first(cut.head));
+  const size_t done = cut.head + direct_->read(offset + cut.head, out.subspan(cut.head, cut.middle));
+  read_cached(offset + done, out.subspan(done));
+}
+
+void PosixStorage::read_cached(uint64_t offset, MutableBytes out) const {
   while (!out.empty()) {
     const ssize_t n =
         uninterrupted([&] { return pread(fd_.get(), out.data(), std::min<size_t>(out.size(), kMaxTransfer), as_off(offset)); });
@@ -92,6 +113,15 @@ void PosixStorage::read_at(uint64_t offset, MutableBytes out) {
 void PosixStorage::write_at(uint64_t offset, ConstBytes data) {
   if (!range_fits(offset, data.size(), kMaxOffset))
     throw Error(Errc::limit, "a file cannot be that large").in(name_).at(offset).during("write");
+  if (direct_ == nullptr || data.empty()) return write_cached(offset, data);
+  const RangeClaims::Claim claim = direct_->claim(offset, data.size());
+  const DirectIo::Cut cut = direct_->cut(offset, data.size());
+  write_cached(offset, data.first(cut.head));
+  const size_t done = cut.head + direct_->write(offset + cut.head, data.subspan(cut.head, cut.middle));
+  write_cached(offset + done, data.subspan(done));
+}
+
+void PosixStorage::write_cached(uint64_t offset, ConstBytes data) const {
   while (!data.empty()) {
     const ssize_t n =
         uninterrupted([&] { return pwrite(fd_.get(), data.data(), std::min<size_t>(data.size(), kMaxTransfer), as_off(offset)); });
@@ -174,6 +204,24 @@ uint64_t PosixStorage::copy_from(Storage& source, uint64_t source_offset, uint64
     done += static_cast<uint64_t>(n);
   }
   return done;
+}
+
+std::shared_ptr<Storage> storage_of_descriptor(int fd, std::string name, bool durable, Cache cache) {
+  const int flags = fcntl(fd, F_GETFL);
+  if (flags < 0) throw Error(Errc::invalid_argument, "the descriptor is not open").in(name).during("open");
+  if ((flags & (O_APPEND | O_PATH)) != 0 || (flags & O_ACCMODE) == O_WRONLY)
+    throw Error(Errc::invalid_argument, "the descriptor can't be read at any place, or not be written there")
+        .in(name)
+        .during("open")
+        .hint("open it with O_RDONLY or O_RDWR, without O_APPEND and O_PATH");
+  UniqueFd own((flags & O_DIRECT) != 0 ? reopen(fd, 0) : UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, 0)));
+  if (!own && (flags & O_DIRECT) != 0)
+    throw Error(Errc::unsupported, "it is open with O_DIRECT and can't be opened again without it")
+        .in(name)
+        .during("open")
+        .hint("open it without O_DIRECT");
+  if (!own) throw host_error(errno, "cannot duplicate its descriptor").in(name).during("open");
+  return std::make_shared<PosixStorage>(std::move(own), std::move(name), durable, cache);
 }
 
 }  // namespace varve

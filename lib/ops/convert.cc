@@ -141,6 +141,7 @@ Image open_existing(const std::string& path, const std::string& format, const Co
   how.secret = options.create.secret;
   how.references = options.create.references;
   how.durable = options.create.durable;
+  how.cache = options.create.cache;
   how.limits = options.create.limits;
   how.warn = options.create.warn;
   how.file_system = options.create.file_system;

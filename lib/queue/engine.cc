@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <system_error>
 #include <utility>
 
 #include "exec/pipeline.h"
@@ -11,6 +10,8 @@ namespace varve {
 namespace {
 
 constexpr unsigned kMostThreads = 64;
+/// Bytes that are copied while the submitter waits.
+constexpr uint64_t kMostAtOnce = uint64_t{1} << 20;
 
 unsigned threads_for(const EngineOptions& options) {
   return std::min(options.threads != 0 ? options.threads : std::max(2 * default_threads(), 4U), kMostThreads);
@@ -53,10 +54,10 @@ std::vector<std::shared_ptr<Queue::State>> Engine::State::queues() {
 
 void Engine::State::enqueue(Queue::State& queue, QueuedRequest& request) {
   std::unique_lock lock(mutex_);
-  const auto lane = static_cast<size_t>(request.lane());
-  RequestLine& line = queue.lines_[lane];
-  if (line.empty()) turns_[lane].push_back(&queue);
-  line.push(request);
+  const auto which = static_cast<size_t>(request.lane());
+  Queue::State::Waiting& lane = queue.waiting_[which];
+  if (lane.requests.empty()) turns_[which].push(lane);
+  lane.requests.push(request);
   if (idle_ != 0) {
     --idle_;
     ++called_;
@@ -84,7 +85,7 @@ void Engine::State::start_worker() {
   const SignalsBlocked blocked;
   try {
     workers_.emplace_back([this] { work(); });
-  } catch (const std::system_error&) {
+  } catch (const std::exception&) {
     // Those that run do it, a little later.
   }
 }
@@ -92,22 +93,24 @@ void Engine::State::start_worker() {
 RequestLine Engine::State::take_back(Queue::State& queue) {
   const std::lock_guard lock(mutex_);
   RequestLine all;
-  for (size_t lane = 0; lane < turns_.size(); ++lane) {
-    std::erase(turns_[lane], &queue);
-    while (QueuedRequest* const request = queue.lines_[lane].pop()) all.push(*request);
+  for (Line<Queue::State::Waiting>& turns : turns_) {
+    Line<Queue::State::Waiting> others;
+    while (Queue::State::Waiting* const lane = turns.pop()) {
+      if (lane->queue != &queue) others.push(*lane);
+      while (lane->queue == &queue && !lane->requests.empty()) all.push(*lane->requests.pop());
+    }
+    turns = others;
   }
   return all;
 }
 
 /// One request of the queue whose turn it is, which then goes to the end.
 Engine::State::Job Engine::State::take_from(Lane lane) {
-  auto& turns = turns_[static_cast<size_t>(lane)];
-  Queue::State* const queue = turns.front();
-  turns.pop_front();
-  RequestLine& line = queue->lines_[static_cast<size_t>(lane)];
-  QueuedRequest* const request = line.pop();
-  if (!line.empty()) turns.push_back(queue);
-  return {queue, request};
+  Line<Queue::State::Waiting>& turns = turns_[static_cast<size_t>(lane)];
+  Queue::State::Waiting& first = *turns.pop();
+  QueuedRequest* const request = first.requests.pop();
+  if (!first.requests.empty()) turns.push(first);
+  return {first.queue, request};
 }
 
 /// Reads and changes by turns. Of several workers one is always left to reads.
@@ -178,6 +181,9 @@ void Engine::State::change(const QueuedRequest& request) {
 
 bool Engine::State::perform_at_once(const QueuedRequest& request) {
   if (request.kind != RequestKind::read) return false;
+  uint64_t bytes = 0;
+  for (const iovec& segment : request.all_segments()) bytes += segment.iov_len;
+  if (bytes > kMostAtOnce) return false;
   const Gate::TryPass pass(gate_);
   if (!pass) return false;
   uint64_t at = request.offset;

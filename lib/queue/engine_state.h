@@ -5,7 +5,6 @@
 #include <array>
 #include <condition_variable>
 #include <cstdint>
-#include <deque>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -37,24 +36,77 @@ struct QueuedRequest {
   std::span<const iovec> all_segments() const { return segments.empty() ? std::span<const iovec>(&single, 1) : segments; }
 };
 
-/// First in, first out; the links lie in the requests, so nothing is allocated. Not thread-safe.
-class RequestLine {
+/// First in, first out. The links lie in the items (`next`), each of which is in one line at most: nothing is allocated. Not thread-safe.
+template <typename Item>
+class Line {
  public:
   bool empty() const { return first_ == nullptr; }
-  void push(QueuedRequest& request) {
-    request.next = nullptr;
-    (first_ == nullptr ? first_ : last_->next) = &request;
-    last_ = &request;
+  void push(Item& item) {
+    item.next = nullptr;
+    (first_ == nullptr ? first_ : last_->next) = &item;
+    last_ = &item;
   }
-  QueuedRequest* pop() {
-    QueuedRequest* const request = first_;
-    if (request != nullptr) first_ = request->next;
-    return request;
+  Item* pop() {
+    Item* const item = first_;
+    if (item != nullptr) first_ = item->next;
+    return item;
   }
 
  private:
-  QueuedRequest* first_ = nullptr;
-  QueuedRequest* last_ = nullptr;
+  Item* first_ = nullptr;
+  Item* last_ = nullptr;
+};
+
+using RequestLine = Line<QueuedRequest>;
+
+/// Thread-safe.
+class Queue::State : public std::enable_shared_from_this<Queue::State> {
+ public:
+  State(Engine::State& engine, unsigned depth);
+  ~State();
+
+  bool submit(const Request& request);
+  /// Called once for each request that was submitted, by whoever carried it out or cancelled it.
+  void complete(QueuedRequest& request, std::exception_ptr error);
+  size_t take(std::span<Completion> out, size_t least, std::optional<std::chrono::milliseconds> timeout);
+  int event_fd();
+  size_t cancel();
+  size_t in_flight();
+  void wait_until_quiet();
+  void leave();
+
+ private:
+  friend class Engine::State;
+
+  /// What waits in one lane. In the line of those whose turn comes, while it is not empty.
+  struct Waiting {
+    State* queue = nullptr;
+    RequestLine requests;
+    Waiting* next = nullptr;
+  };
+
+  QueuedRequest* admit(const Request& request);
+  size_t take_some(std::span<Completion> out);
+  RequestLine let_flushes_go(const QueuedRequest& ended);
+
+  Engine::State& engine_;
+  std::array<Waiting, 2> waiting_;  ///< under the engine's mutex
+
+  std::mutex mutex_;  // covers what follows
+  std::condition_variable changed_;
+  std::vector<QueuedRequest> requests_;
+  std::vector<QueuedRequest*> free_;
+  std::vector<QueuedRequest*> waiting_flushes_;
+  std::vector<Completion> done_;  ///< a ring of as many as the queue is deep
+  size_t first_done_ = 0;
+  size_t done_count_ = 0;
+  size_t unfinished_ = 0;
+  size_t changes_ = 0;  ///< of the unfinished ones: writes, zeros, discards
+  static constexpr size_t kNothing = SIZE_MAX;
+  size_t waiters_ = 0;
+  size_t wanted_ = kNothing;  ///< the fewest completions that one of them waits for
+  uint64_t next_number_ = 0;
+  int event_fd_ = -1;
 };
 
 /// Thread-safe. Lock order: a queue's mutex is never held with the engine's.
@@ -96,7 +148,7 @@ class Engine::State {
   const unsigned most_threads_;
   std::mutex mutex_;  // innermost; covers what follows
   std::condition_variable work_there_;
-  std::array<std::deque<Queue::State*>, 2> turns_;  ///< by lane: queues that have something in it, each once
+  std::array<Line<Queue::State::Waiting>, 2> turns_;  ///< by lane
   std::set<Queue::State*> attached_;
   std::vector<std::thread> workers_;
   unsigned idle_ = 0;      ///< asleep, and not called
@@ -104,49 +156,6 @@ class Engine::State {
   unsigned changing_ = 0;  ///< workers that carry out what is no read
   bool reads_first_ = true;
   bool ending_ = false;
-};
-
-/// Thread-safe.
-class Queue::State : public std::enable_shared_from_this<Queue::State> {
- public:
-  State(Engine::State& engine, unsigned depth);
-  ~State();
-
-  bool submit(const Request& request);
-  /// Called once for each request that was submitted, by whoever carried it out or cancelled it.
-  void complete(QueuedRequest& request, std::exception_ptr error);
-  size_t take(std::span<Completion> out, size_t least, std::optional<std::chrono::milliseconds> timeout);
-  int event_fd();
-  size_t cancel();
-  size_t in_flight();
-  void wait_until_quiet();
-  void leave();
-
- private:
-  friend class Engine::State;
-
-  QueuedRequest* admit(const Request& request);
-  size_t take_some(std::span<Completion> out);
-  RequestLine let_flushes_go(const QueuedRequest& ended);
-
-  Engine::State& engine_;
-  std::array<RequestLine, 2> lines_;  ///< by lane; under the engine's mutex
-
-  std::mutex mutex_;  // covers what follows
-  std::condition_variable changed_;
-  std::vector<QueuedRequest> requests_;
-  std::vector<QueuedRequest*> free_;
-  std::vector<QueuedRequest*> waiting_flushes_;
-  std::vector<Completion> done_;  ///< a ring of as many as the queue is deep
-  size_t first_done_ = 0;
-  size_t done_count_ = 0;
-  size_t unfinished_ = 0;
-  size_t changes_ = 0;  ///< of the unfinished ones: writes, zeros, discards
-  static constexpr size_t kNothing = SIZE_MAX;
-  size_t waiters_ = 0;
-  size_t wanted_ = kNothing;  ///< the fewest completions that one of them waits for
-  uint64_t next_number_ = 0;
-  int event_fd_ = -1;
 };
 
 }  // namespace varve

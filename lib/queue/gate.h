@@ -4,8 +4,10 @@
 
 #include <atomic>
 #include <condition_variable>
-#include <cstdint>
 #include <mutex>
+#include <optional>
+
+#include "base/striped_count.h"
 
 namespace varve {
 
@@ -15,29 +17,30 @@ class Gate {
   /// Together with others. Not from inside another one of the same gate.
   class Pass {
    public:
-    explicit Pass(Gate& gate) : gate_(gate) { gate_.enter(); }
-    ~Pass() { gate_.leave(); }
+    explicit Pass(Gate& gate) : gate_(gate), part_(gate_.enter()) {}
+    ~Pass() { gate_.leave(part_); }
     Pass(const Pass&) = delete;
     Pass& operator=(const Pass&) = delete;
 
    private:
     Gate& gate_;
+    const size_t part_;
   };
 
   /// The same without waiting.
   class TryPass {
    public:
-    explicit TryPass(Gate& gate) : gate_(gate), entered_(gate.try_enter()) {}
+    explicit TryPass(Gate& gate) : gate_(gate), part_(gate.try_enter()) {}
     ~TryPass() {
-      if (entered_) gate_.leave();
+      if (part_) gate_.leave(*part_);
     }
     TryPass(const TryPass&) = delete;
     TryPass& operator=(const TryPass&) = delete;
-    explicit operator bool() const { return entered_; }
+    explicit operator bool() const { return part_.has_value(); }
 
    private:
     Gate& gate_;
-    const bool entered_;
+    const std::optional<size_t> part_;
   };
 
   /// Alone.
@@ -46,7 +49,7 @@ class Gate {
     explicit Alone(Gate& gate) : gate_(gate), turn_(gate.turns_) {
       gate_.shut_.store(true);
       std::unique_lock lock(gate_.mutex_);
-      gate_.changed_.wait(lock, [this] { return gate_.inside_.load() == 0; });
+      gate_.changed_.wait(lock, [this] { return gate_.inside_.is_zero(); });
     }
     ~Alone() {
       const std::lock_guard lock(gate_.mutex_);
@@ -63,25 +66,26 @@ class Gate {
 
  private:
   /// Counted first and then looked: between the two nobody can have found the gate empty and us outside.
-  bool try_enter() {
-    inside_.fetch_add(1);
-    if (!shut_.load()) return true;
-    leave();
-    return false;
+  std::optional<size_t> try_enter() {
+    const size_t part = inside_.add();
+    if (!shut_.load()) return part;
+    leave(part);
+    return std::nullopt;
   }
-  void enter() {
-    while (!try_enter()) {
+  size_t enter() {
+    while (true) {
+      if (const auto part = try_enter()) return *part;
       std::unique_lock lock(mutex_);
       changed_.wait(lock, [this] { return !shut_.load(); });
     }
   }
-  void leave() {
-    if (inside_.fetch_sub(1) != 1 || !shut_.load()) return;
+  void leave(size_t part) {
+    if (!inside_.remove(part) || !shut_.load()) return;
     const std::lock_guard lock(mutex_);
     changed_.notify_all();
   }
 
-  std::atomic<uint64_t> inside_{0};
+  StripedCount inside_;
   std::atomic<bool> shut_{false};
   std::mutex turns_;  // held by who is alone, or wants to be; outer
   std::mutex mutex_;  // only for waiting

@@ -14,6 +14,7 @@ Queue::State::State(Engine::State& engine, unsigned depth) : engine_(engine), re
   free_.reserve(depth);
   waiting_flushes_.reserve(depth);
   for (QueuedRequest& request : requests_) free_.push_back(&request);
+  for (Waiting& lane : waiting_) lane.queue = this;
 }
 
 Queue::State::~State() {
@@ -126,7 +127,20 @@ int Queue::State::event_fd() {
   return event_fd_ = fd;
 }
 
+namespace {
+
+std::exception_ptr cancellation() noexcept {
+  try {
+    return std::make_exception_ptr(Error(Errc::cancelled, "cancelled before it began"));
+  } catch (...) {
+    return std::current_exception();  // for want of memory
+  }
+}
+
+}  // namespace
+
 size_t Queue::State::cancel() {
+  const std::exception_ptr error = cancellation();
   RequestLine cancelled = engine_.take_back(*this);
   {
     // A flush that still waits here would only be let go by what was just taken back, or by what ends now.
@@ -136,7 +150,7 @@ size_t Queue::State::cancel() {
   }
   size_t count = 0;
   while (QueuedRequest* const request = cancelled.pop()) {
-    complete(*request, std::make_exception_ptr(Error(Errc::cancelled, "cancelled before it began")));
+    complete(*request, error);
     ++count;
   }
   return count;

@@ -15,6 +15,7 @@ import time
 
 import encrypted
 import native
+import nbd
 from timing import MIB, Result, measure, run
 
 DISK_SIZE = 3 << 30
@@ -22,7 +23,8 @@ FILL = 1100 * MIB
 QEMU_FLAGS = {"default": [], "-m 16 -W": ["-m", "16", "-W"]}
 
 
-PARTS = {**native.PARTS, "native-encrypt": encrypted.print_encrypted}
+NATIVE = {**native.PARTS, "native-encrypt": encrypted.print_encrypted}
+PARTS = {**NATIVE, **nbd.PARTS}
 
 
 class Job:
@@ -236,7 +238,7 @@ def main():
     if unknown:
         parser.error(f"no such job: {', '.join(unknown)}")
     varve, folder = str(pathlib.Path(arguments.varve).resolve()), pathlib.Path(arguments.dir)
-    names = arguments.jobs or [*JOBS, "large", "scatter", "native"]
+    names = arguments.jobs or [*JOBS, "large", "scatter", *PARTS]
     jobs = [JOBS[name] for name in names if name in JOBS]
     prepare(folder, jobs)
     if jobs:
@@ -247,7 +249,7 @@ def main():
     if "scatter" in names:
         print_scatter(varve, str(pathlib.Path(arguments.scatter).resolve()), folder, min(arguments.runs, 2))
     for name, part in PARTS.items():
-        if name in names or "native" in names:
+        if name in names or ("native" in names and name in NATIVE):
             part(varve, folder, arguments.runs)
 
 

@@ -108,7 +108,7 @@ def our_rate(varve, folder, *arguments):
     """Requests a second, the time of the last flush included."""
     command = [varve, "bench", "--json", "-f", "varve", *arguments, "out.varve"]
     done = subprocess.run(command, cwd=folder, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-    return json.loads(done.stdout)["requests_per_second"]
+    return json.loads(done.stdout)["iops"]
 
 
 def their_rate(folder, count, *arguments):

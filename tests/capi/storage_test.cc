@@ -10,6 +10,7 @@
 #include <iterator>
 
 #include "capi/kit.h"
+#include "support/host.h"
 #include "support/test.h"
 
 using namespace varve::test;
@@ -264,6 +265,28 @@ TEST_CASE("an image is used by descriptor after the caller has closed his own") 
   }
 }
 
+TEST_CASE("cache mode none is past the host's page cache, at a path and by descriptor, and says how memory should lie") {
+  const TempDir dir;
+  SKIP_IF_ANY(why_no_direct_io(dir.path()));
+  const Options direct = options({{"format", "varve"}, {"cache", "none"}});
+  Disk disk = create(dir / "disk", kSize, direct);
+  fill(disk);
+  const Block expected = disk_bytes(disk);
+  close(std::move(disk));
+  const int fd = ::open((dir / "disk").c_str(), O_RDONLY | O_CLOEXEC);
+  const File file = from_fd(fd, "none");
+  ::close(fd);
+  CHECK(disk_bytes(open(file, direct)) == expected);
+  for (const char* cache : {"none", "writeback"}) {
+    const Disk again = open(dir / "disk", options({{"format", "varve"}, {"cache", cache}}));
+    CHECK(disk_bytes(again) == expected);
+    varve_limits limits;
+    Told told;
+    must(varve_get_limits(again.get(), &limits, told), told);
+    CHECK(limits.memory_alignment == (std::string(cache) == "none" ? 4096 : 1));
+  }
+}
+
 TEST_CASE("a descriptor for reading alone refuses writes") {
   const TempDir dir;
   close(create(dir / "a.raw", kSize, options({{"format", "raw"}})));
@@ -280,7 +303,7 @@ TEST_CASE("a descriptor for reading alone refuses writes") {
 TEST_CASE("what is no descriptor of a file, or no cache mode, is refused") {
   varve_storage* made = nullptr;
   Told told;
-  CHECK(refused(varve_storage_from_fd(-1, "a", nullptr, &made, told), told) == VARVE_IO);
+  CHECK(refused(varve_storage_from_fd(-1, "a", nullptr, &made, told), told) == VARVE_INVALID_ARGUMENT);
   CHECK(refused(varve_storage_from_fd(0, "a", "writethrough", &made, told), told) == VARVE_INVALID_ARGUMENT);
   int ends[2];
   REQUIRE(pipe(ends) == 0);

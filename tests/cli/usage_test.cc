@@ -5,8 +5,8 @@ using namespace varve::test;  // NOLINT
 
 namespace {
 
-const std::vector<std::string> kCommands = {"create", "info",   "convert",  "check",      "map", "compare", "measure", "resize",
-                                            "rebase", "commit", "snapshot", "attachment", "key", "bench",   "formats", "help"};
+const std::vector<std::string> kCommands = {"create", "info",     "convert",    "check", "map",   "compare", "measure", "resize", "rebase",
+                                            "commit", "snapshot", "attachment", "key",   "serve", "bench",   "formats", "help"};
 
 /// $3 is a fifo whose reader takes some bytes and goes away; $2 gets the exit code of what writes to it.
 RunResult with_short_reader(const std::string& prefix, const std::string& command, const std::string& image) {

@@ -1,8 +1,30 @@
 #include "hostile/entry_points.h"
 
+#include <cstdlib>
+#include <functional>
+#include <string_view>
+
+#include "support/bytes.h"
 #include "support/image_kit.h"
 
 namespace varve::test {
+
+namespace {
+
+/// Each under a name that its bytes decide.
+void put_on_shelf(ConstBytes image) {
+  const char* shelf = std::getenv("VARVE_TEST_HOSTILE_SHELF");
+  if (shelf == nullptr) return;
+  const std::string_view text(reinterpret_cast<const char*>(image.data()), image.size());
+  write_file(std::string(shelf) + "/" + std::to_string(std::hash<std::string_view>()(text)) + ".vmdk", image);
+}
+
+}  // namespace
+
+HostileWorld::HostileWorld(ConstBytes image) {
+  files.add(kDisk, image);
+  put_on_shelf(image);
+}
 
 Image HostileWorld::open(Access access, References references, const std::string& format) {
   OpenOptions how = options;

@@ -19,7 +19,8 @@ inline constexpr const char* kDisk = "dir/disk.vmdk";
 
 /// A file system with the image as dir/disk.vmdk.
 struct HostileWorld {
-  explicit HostileWorld(ConstBytes image) { files.add(kDisk, image); }
+  /// With VARVE_TEST_HOSTILE_SHELF=DIRECTORY the image is put into a file there, too: tests/nbd serves them all.
+  explicit HostileWorld(ConstBytes image);
 
   Image open(Access access = Access::read_only, References references = References::inside, const std::string& format = "vmdk");
   /// Everything below the call names what was opened or asked for.

@@ -135,5 +135,20 @@ TEST_CASE("PRB-9: an image declared as raw stays raw, though a guest writes a VM
   CHECK(world.files.find("dir/copy")->contents() == world.files.find(kDisk)->contents());
 }
 
+TEST_CASE("PRB-10: a format is recognized as opening would do it, for writing only by what no guest can forge, and nothing is changed") {
+  HostileWorld world(SparseImage().finish());
+  create_image(world.files, "dir/own", "varve", 1 << 20);
+  create_image(world.files, "dir/raw", "raw", 1 << 20);
+  const Bytes before = world.files.find("dir/own")->contents();
+  for (const auto& [path, format] : {std::pair{kDisk, "vmdk"}, std::pair{"dir/own", "varve"}, std::pair{"dir/raw", "raw"}}) {
+    const std::string name = path;
+    INFO(name);
+    CHECK(recognized_format(path, Access::read_only, &world.files).name == format);
+    CHECK_ERRC(recognized_format(path, Access::read_write, &world.files), Errc::invalid_argument);
+  }
+  CHECK(world.files.find("dir/own")->contents() == before);
+  CHECK_ERRC(recognized_format("dir/none", Access::read_only, &world.files), Errc::not_found);
+}
+
 }  // namespace
 }  // namespace varve::test

@@ -2,13 +2,18 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <filesystem>
+#include <thread>
 
 #include "io/file_system.h"
 #include "io/unique_fd.h"
 #include "support/bytes.h"
 #include "support/host.h"
+#include "support/pattern.h"
 #include "support/process.h"
+#include "support/storage_work.h"
 #include "support/test.h"
 
 using varve::Access;
@@ -25,6 +30,7 @@ using varve::test::why_no_loop_device;
 namespace {
 
 const FileOpen kWrite = {.access = Access::read_write};
+const FileOpen kDirect = {.access = Access::read_write, .cache = varve::Cache::none};
 
 /// A loop device over a new file of 8 MiB.
 class LoopDevice {
@@ -84,4 +90,54 @@ TEST_CASE("a block device that something else has claimed is locked, and one is 
   CHECK_ERRC(host_file_system().open(loop.path, {.allow_device = false}), Errc::permission);
   CHECK_ERRC(host_file_system().open_beneath("/dev", loop.path.substr(5), {}), Errc::permission);
   CHECK_ERRC(host_file_system().create(loop.path, {.replace = true, .mode = {}}), Errc::invalid_argument);
+}
+
+TEST_CASE("past the page cache a block device holds what its shadow holds, and takes no bytes behind its end") {
+  NEED_TOOL("losetup");
+  SKIP_IF_ANY(why_no_loop_device());
+  const LoopDevice loop;
+  auto device = host_file_system().open(loop.path, kDirect);
+  varve::test::Rng rng("direct device");
+  SHOW_SEED(rng);
+  std::vector<std::byte> shadow(8 << 20);
+  CHECK(varve::test::work_against_shadow(*device, shadow, rng, varve::test::scaled(2000)) == "");
+  device->flush();
+  CHECK_ERRC(device->write_at((8 << 20) - 8192, bytes(16384, 1)), Errc::no_space);
+  CHECK_ERRC(read(*device, (8 << 20) - 8192, 16384), Errc::corrupt);
+  device.reset();
+  std::fill(shadow.end() - 8192, shadow.end(), std::byte{1});
+  CHECK(read(*host_file_system().open(loop.path, {}), 0, 8 << 20) == shadow);
+}
+
+TEST_CASE("threads: writers of ranges that meet within blocks of a device leave each other's bytes alone, past the page cache") {
+  NEED_TOOL("losetup");
+  SKIP_IF_ANY(why_no_loop_device());
+  const LoopDevice loop;
+  auto device = host_file_system().open(loop.path, kDirect);
+  CHECK(varve::test::work_of_neighbours(*device, 1 << 20, 6, static_cast<unsigned>(varve::test::scaled(40))) == "");
+  device.reset();
+  device = host_file_system().open(loop.path, {});
+  CHECK(varve::test::describe_difference(0, read(*device, 0, 1 << 20), varve::test::pattern(0, varve::test::scaled(40), 1 << 20)) == "");
+}
+
+TEST_CASE("threads: past the page cache a write to part of a device's block brings nothing back that was beside it before") {
+  NEED_TOOL("losetup");
+  SKIP_IF_ANY(why_no_loop_device());
+  const LoopDevice loop;
+  auto device = host_file_system().open(loop.path, kDirect);
+  constexpr size_t kPart = 100;
+  std::atomic<bool> done = false;
+  std::thread parts([&] {
+    while (!done) device->write_at(8192, bytes(kPart, 1));
+  });
+  std::string wrong;
+  for (uint64_t round = 1; round <= varve::test::scaled(6000) && wrong.empty(); ++round) {
+    const auto whole = varve::test::pattern(8192, round, 4096);
+    device->write_at(8192, whole);
+    const auto now = read(*device, 8192, 4096);
+    wrong = varve::test::describe_difference(8192 + kPart, varve::ConstBytes(now).subspan(kPart), varve::ConstBytes(whole).subspan(kPart));
+  }
+  done = true;
+  parts.join();
+  CHECK(wrong == "");
 }

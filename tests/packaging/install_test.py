@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Installs a build into an empty directory and uses what is there: install_test.py BUILD_DIR.
+"""Installs a build into an empty directory and uses what is there: install_test.py BUILD_DIR [nbdkit].
 
 The last line counts the cases, as every test program's does.
 """
@@ -106,6 +106,14 @@ def bash_completion_is_installed(installed):
     installed.run("bash", "-n", installed.one("**/bash-completion/completions/varve"))
 
 
+def the_plugin_for_nbdkit_is_installed_where_the_tool_looks_for_it(installed):
+    plugin = installed.one("**/nbdkit/plugins/nbdkit-varve-plugin.so")
+    place = "/" + str(plugin.relative_to(installed.root))
+    assert place.encode() in installed.one("**/bin/varve").read_bytes(), place
+    dump = installed.run("nbdkit", "--dump-plugin", plugin)
+    assert "varve_version=" in dump, dump
+
+
 CASES = [the_installed_tool_runs, the_library_comes_shared_and_static, every_public_header_is_installed_and_no_other,
          a_program_builds_against_the_shared_library_by_pkg_config, the_examples_build_in_c_and_in_cpp_and_do_what_they_say,
          a_program_builds_against_the_static_library_by_pkg_config, a_manual_page_is_installed_for_the_tool,
@@ -114,6 +122,8 @@ CASES = [the_installed_tool_runs, the_library_comes_shared_and_static, every_pub
 
 def main():
     failed = 0
+    if "nbdkit" in sys.argv[2:]:  # the build has a plugin for it
+        CASES.append(the_plugin_for_nbdkit_is_installed_where_the_tool_looks_for_it)
     with tempfile.TemporaryDirectory() as root:
         installed = Installed(sys.argv[1], root)
         for case in CASES:

@@ -3,8 +3,10 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/loop.h>
+#include <linux/magic.h>
 #include <sys/ioctl.h>
 #include <sys/ptrace.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -61,6 +63,14 @@ std::string why_no_mount(const std::string& type) {
   for (std::string line; std::getline(types, line);)
     if (line.ends_with("\t" + type)) return "";
   return "the kernel does not know the file system " + type;
+}
+
+std::string why_no_direct_io(const std::string& directory) {
+  struct statfs fs = {};
+  // A kernel may take the flag there, and yet there is nothing below the page cache.
+  if (statfs(directory.c_str(), &fs) == 0 && static_cast<uint32_t>(fs.f_type) == TMPFS_MAGIC) return directory + " is on a tmpfs";
+  const UniqueFd fd(open(directory.c_str(), O_TMPFILE | O_RDWR | O_DIRECT | O_CLOEXEC, 0600));
+  return fd ? "" : directory + ": no direct I/O: " + std::strerror(errno);
 }
 
 std::string why_no_ptrace() {

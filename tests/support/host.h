@@ -13,6 +13,8 @@ std::string why_no_loop_device();
 std::string why_no_fuse();
 /// Mounting a file system of this type; to be asked after a mount has failed, since the kernel may load it then.
 std::string why_no_mount(const std::string& type);
+/// Direct I/O (O_DIRECT), past a page cache, on files of this directory.
+std::string why_no_direct_io(const std::string& directory);
 /// Tracing a child's system calls.
 std::string why_no_ptrace();
 

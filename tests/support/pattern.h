@@ -62,6 +62,23 @@ inline std::string describe_block(ConstBytes bytes) {
   return "block " + std::to_string(block) + " of generation " + std::to_string(generation) + (intact ? "" : ", mixed with others");
 }
 
+/// Empty if equal; else "byte N: is ..., should be ...". `offset`: where the first byte belongs.
+inline std::string describe_difference(uint64_t offset, ConstBytes is, ConstBytes should_be) {
+  if (is.size() == should_be.size() && (is.empty() || std::memcmp(is.data(), should_be.data(), is.size()) == 0)) return {};
+  const auto [a, b] = std::mismatch(is.begin(), is.end(), should_be.begin(), should_be.end());
+  const uint64_t first = static_cast<uint64_t>(a - is.begin());
+  std::string text = "byte " + std::to_string(offset + first);
+  const uint64_t block_start = (offset + first) / kPatternBlock * kPatternBlock;
+  if (block_start >= offset && block_start - offset + kPatternBlock <= is.size()) {
+    const size_t at = static_cast<size_t>(block_start - offset);
+    text += " (block " + std::to_string(block_start / kPatternBlock) + "): is " + describe_block(is.subspan(at, kPatternBlock)) +
+            ", should be " + describe_block(should_be.subspan(at, kPatternBlock));
+  } else if (a != is.end() && b != should_be.end()) {
+    text += ": is " + std::to_string(std::to_integer<int>(*a)) + ", should be " + std::to_string(std::to_integer<int>(*b));
+  }
+  return text;
+}
+
 }  // namespace varve::test
 
 #endif

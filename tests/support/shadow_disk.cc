@@ -35,22 +35,6 @@ std::optional<uint64_t> ShadowDisk::settle_discard(uint64_t offset, ConstBytes n
   return std::nullopt;
 }
 
-std::string describe_difference(uint64_t offset, ConstBytes is, ConstBytes should_be) {
-  if (is.size() == should_be.size() && (is.empty() || std::memcmp(is.data(), should_be.data(), is.size()) == 0)) return {};
-  const auto [a, b] = std::mismatch(is.begin(), is.end(), should_be.begin(), should_be.end());
-  const uint64_t first = static_cast<uint64_t>(a - is.begin());
-  std::string text = "byte " + std::to_string(offset + first);
-  const uint64_t block_start = (offset + first) / kPatternBlock * kPatternBlock;
-  if (block_start >= offset && block_start - offset + kPatternBlock <= is.size()) {
-    const size_t at = static_cast<size_t>(block_start - offset);
-    text += " (block " + std::to_string(block_start / kPatternBlock) + "): is " + describe_block(is.subspan(at, kPatternBlock)) +
-            ", should be " + describe_block(should_be.subspan(at, kPatternBlock));
-  } else if (a != is.end() && b != should_be.end()) {
-    text += ": is " + std::to_string(std::to_integer<int>(*a)) + ", should be " + std::to_string(std::to_integer<int>(*b));
-  }
-  return text;
-}
-
 std::string ShadowDisk::difference(Image& image) const {
   if (image.size() != size()) return "the size is " + std::to_string(image.size()) + ", should be " + std::to_string(size());
   constexpr uint64_t kStep = 1 << 20;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "support/pattern.h"
 #include "support/seeds.h"
 #include "varve/image.h"
 
@@ -38,9 +39,6 @@ class ShadowDisk {
  private:
   std::vector<std::byte> bytes_;
 };
-
-/// Empty if equal; else "byte N: is ..., should be ...".
-std::string describe_difference(uint64_t offset, ConstBytes is, ConstBytes should_be);
 
 /// How often each operation comes up.
 struct OperationMix {

@@ -11,7 +11,7 @@
 #pragma GCC visibility push(default)
 namespace varve {
 
-/// Requests of one size, `depth` of them at a time, until `count` are done or `seconds` are over.
+/// Requests of one size through queues (varve/queue.h), `depth` of each at a time, until `count` are done or `seconds` are over.
 struct BenchOptions {
   bool write = false;             ///< else read. Writing destroys what the disk holds
   bool random = false;            ///< places at random, all equally likely; else one behind the other
@@ -21,8 +21,10 @@ struct BenchOptions {
   uint64_t range = 0;             ///< how long it is, bytes; 0: up to the end
   uint64_t count = 75000;         ///< requests; 0: as many as there is time for
   double seconds = 0;             ///< time for them; 0: any
-  unsigned depth = 1;             ///< requests under way at once, each in a thread of its own; 1 to 256
-  uint64_t flush_interval = 0;    ///< a flush after so many writes; 0: only at the end
+  unsigned depth = 1;             ///< requests under way at once in each queue; 1 to 256
+  unsigned queues = 1;            ///< each with a thread of its own that submits; 1 to 64
+  unsigned workers = 0;           ///< EngineOptions::threads
+  uint64_t flush_interval = 0;    ///< a flush after so many writes, which waits for those before it; 0: only at the end
   std::optional<uint8_t> fill{};  ///< every byte written; without it half of each block is random, and no block is like another
   uint64_t seed = 1;              ///< of places and contents
   const CancelToken* cancel = nullptr;
@@ -34,7 +36,8 @@ struct BenchResult {
   uint64_t flushes = 0;      ///< the last one included
   double seconds = 0;        ///< all, the last flush included
   double flush_seconds = 0;  ///< of the last flush
-  /// How long a request took, nanoseconds; of the flush between writes nothing is in it. Exact to one part in 16.
+  /// How long a request took from its submission to when its completion was taken, nanoseconds; of the flush between writes nothing is in
+  /// it. Exact to one part in 16.
   struct Latency {
     uint64_t mean = 0, p50 = 0, p90 = 0, p99 = 0, p999 = 0, most = 0;
   } latency;

@@ -37,6 +37,13 @@ enum class References : uint8_t {
 
 enum class Access : uint8_t { read_only, read_write };
 
+/// How the bytes of an image's files, and of its parents', pass through the host.
+enum class Cache : uint8_t {
+  writeback,  ///< through the host's page cache
+  none,       ///< past it (O_DIRECT) wherever whole blocks are moved; parts of blocks still pass through it. Unsupported where the file
+              ///< system has no direct I/O. What makes it durable is flush(), as ever
+};
+
 /// Called with one line for each thing worth knowing that does not stop the work. May be called from several threads, one at a time, as
 /// long as the image lives. Must not throw and must not use the image. Strings from the image stand in the line as they are: see
 /// escape_text() (varve/text.h).
@@ -69,7 +76,8 @@ struct OpenOptions {
   /// An encrypted image without a secret is opened for info() and key_slots() alone. Its disk is empty then.
   bool for_info = false;
   bool durable = true;  ///< false: flush() does not reach the medium (`--sync=none`)
-  Limits limits;        ///< of each layer of the chain
+  Cache cache = Cache::writeback;
+  Limits limits;  ///< of each layer of the chain
   WarningFn warn;
   FileSystem* file_system = nullptr;  ///< the host's if null; must outlive the image
   RandomSource* random = nullptr;     ///< of new identifiers; the system's if null; must outlive the image
@@ -91,6 +99,7 @@ struct CreateOptions {
   SecretProvider secret;                       ///< what the new image is to be opened with, if its options say that it is encrypted
   SecretProvider parent_secret;                ///< for parents that are encrypted
   bool durable = true;                         ///< false: close() does not wait until the image is on the medium
+  Cache cache = Cache::writeback;              ///< also of its parents
   References references = References::inside;  ///< for the files that the parent names
   Limits limits;                               ///< of the new disk, and of each layer of its parents
   WarningFn warn;
@@ -144,8 +153,8 @@ class Image {
   /// ambiguous, or must be named before writing, and if `path` is no file or block device; corrupt, also for a wrong parent.
   static Image open(const std::string& path, const OpenOptions& options = {});
   /// Opens an image that lies in `storage`, which it shares and takes no lock on. The files that it names are refused with permission,
-  /// whatever options.references says; only options.parent is opened, from options.file_system. options.ignore_locks and
-  /// options.durable do not apply to `storage`.
+  /// whatever options.references says; only options.parent is opened, from options.file_system. options.ignore_locks,
+  /// options.durable and options.cache do not apply to `storage`.
   static Image open(std::shared_ptr<Storage> storage, const OpenOptions& options = {});
   /// A new image of `size` bytes; with a parent, size may be nullopt for the parent's. It appears under `path` on close(), with all
   /// further files of the format beside it; until then it is used like an opened one, as far as the format allows. Throws
@@ -243,6 +252,10 @@ class Image {
  private:
   std::shared_ptr<Node> node_;
 };
+
+/// The format that Image::open() would find for this file if none is named, with the same errors: for writing only one whose signature a
+/// guest could not have forged. Nothing but the file's head and tail is looked at, no lock is taken, and nothing stays open.
+const FormatInfo& recognized_format(const std::string& path, Access access, FileSystem* file_system = nullptr);
 
 }  // namespace varve
 #pragma GCC visibility pop

@@ -163,8 +163,8 @@ typedef struct varve_storage_ops {
 } varve_storage_ops;
 
 /* Over a regular file or block device that is open for what is to be done with it. The descriptor is duplicated, and no lock is taken.
- * `name` is for messages. `cache` as the option: "writeback", "none" (the descriptor must have been opened with O_DIRECT) or "unsafe".
- * [any thread] */
+ * `name` is for messages. `cache` as the option: "writeback", "none" (the file is opened again through /proc; VARVE_UNSUPPORTED where it
+ * can't be) or "unsafe". [any thread] */
 VARVE_API int varve_storage_from_fd(int fd, const char* name, const char* cache, varve_storage** storage, varve_error** error);
 /* On failure `release` is not called. [any thread] */
 VARVE_API int varve_storage_from_ops(const varve_storage_ops* ops, void* user, const char* name, varve_storage** storage,
