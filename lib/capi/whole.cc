@@ -1,4 +1,6 @@
 // Snapshots, sizes, checks and copies: what concerns an image as a whole.
+#include <functional>
+
 #include "capi/handles.h"
 #include "varve/ops.h"
 #include "varve/text.h"
@@ -149,6 +151,10 @@ int varve_copy(varve_image* source, varve_image* target, varve_progress_fn* prog
     CopyOptions how;
     how.progress = between.function();
     how.cancel = between.cancel();
-    to.engine.shared([&](Image& into) { from.engine.shared([&](Image& out_of) { copy_image(out_of, into, how); }); });
+    // Always in the same order: else two copies, one each way, and who wants either image alone could wait for each other.
+    const bool from_first = std::less<>()(&from, &to);
+    Engine& first = from_first ? from.engine : to.engine;
+    Engine& second = from_first ? to.engine : from.engine;
+    first.shared([&](Image&) { second.shared([&](Image&) { copy_image(from.image, to.image, how); }); });
   });
 }
