@@ -99,11 +99,10 @@ bool Extents::read_known(const Pointer& pointer, uint64_t within, MutableBytes o
     std::fill(out.begin(), out.end(), std::byte{0});
     return true;
   }
-  const ClusterPtr known = clusters_.find(pointer);
-  if (known == nullptr) return false;
-  const ConstBytes part = (*known)->bytes().subspan(within, out.size());
-  std::copy(part.begin(), part.end(), out.begin());
-  return true;
+  return clusters_.look(pointer, [&](const ClusterPtr& known) {
+    const ConstBytes part = (*known)->bytes().subspan(within, out.size());
+    std::copy(part.begin(), part.end(), out.begin());
+  });
 }
 
 void Extents::read(const Pointer& pointer, uint64_t within, MutableBytes out) {

@@ -3,10 +3,14 @@
 #define VARVE_FORMATS_NATIVE_EXTENTS_H
 
 #include <array>
+#include <atomic>
 #include <cstdint>
+#include <iterator>
 #include <list>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <shared_mutex>
 #include <unordered_map>
 #include <vector>
 
@@ -19,8 +23,9 @@
 
 namespace varve::native {
 
-/// Of values that never change, by the pointer that leads to them: after a place was given to something else the old one is not found. Of
-/// those in one shard the least recently used go first. Thread-safe.
+/// Of values that never change, by the pointer that leads to them: after a place was given to something else the old one is not found. Who
+/// looks waits for nobody who looks. Of those in one shard the oldest go first, but not before all others once were found again.
+/// Thread-safe.
 template <typename Value>
 class ExtentCache {
  public:
@@ -31,40 +36,55 @@ class ExtentCache {
     for (Shard& shard : shards_) shard.most = entries / shards_.size();
   }
 
-  ValuePtr find(const Pointer& pointer) {
+  /// Calls `use` with the value, which stays in its place meanwhile. False: it is not here.
+  template <typename Use>
+  bool look(const Pointer& pointer, Use use) {
     Shard& shard = shard_of(pointer);
-    const std::lock_guard lock(shard.mutex);
+    const std::shared_lock lock(shard.mutex);
     const auto found = shard.places.find(pointer.offset);
-    if (found == shard.places.end() || found->second->pointer != pointer) return nullptr;
-    if (found->second != shard.order.begin()) shard.order.splice(shard.order.begin(), shard.order, found->second);
-    return found->second->value;
+    if (found == shard.places.end() || found->second->pointer != pointer) return false;
+    Entry& entry = *found->second;
+    if (!entry.found_again.load(std::memory_order_relaxed)) entry.found_again.store(true, std::memory_order_relaxed);
+    use(entry.value);
+    return true;
+  }
+  ValuePtr find(const Pointer& pointer) {
+    ValuePtr value;
+    look(pointer, [&](const ValuePtr& found) { value = found; });
+    return value;
   }
   void insert(const Pointer& pointer, ValuePtr value) {
     Shard& shard = shard_of(pointer);
     if (shard.most == 0) return;
-    const std::lock_guard lock(shard.mutex);
+    const std::unique_lock lock(shard.mutex);
     if (const auto found = shard.places.find(pointer.offset); found != shard.places.end()) {
       shard.order.erase(found->second);
       shard.places.erase(found);
     }
-    shard.order.push_front({pointer, std::move(value)});
+    shard.order.emplace_front(pointer, std::move(value));
     shard.places.emplace(pointer.offset, shard.order.begin());
-    if (shard.order.size() <= shard.most) return;
-    shard.places.erase(shard.order.back().pointer.offset);
-    shard.order.pop_back();
+    if (shard.order.size() > shard.most) shard.drop_one();
   }
 
  private:
   struct Entry {
-    Pointer pointer;
-    ValuePtr value;
+    Entry(const Pointer& its_pointer, ValuePtr its_value) : pointer(its_pointer), value(std::move(its_value)) {}
+    const Pointer pointer;
+    const ValuePtr value;
+    std::atomic<bool> found_again{false};
   };
-  /// What several processors look for at once mostly lies in different ones.
+  /// What several processors change at once mostly lies in different ones.
   struct Shard {
     size_t most = 0;
-    std::mutex mutex;  // innermost; covers what follows
+    std::shared_mutex mutex;  // innermost; covers what follows
     std::list<Entry> order;
     std::unordered_map<uint64_t, typename std::list<Entry>::iterator> places;  // by offset
+
+    void drop_one() {
+      while (order.back().found_again.exchange(false)) order.splice(order.begin(), order, std::prev(order.end()));
+      places.erase(order.back().pointer.offset);
+      order.pop_back();
+    }
   };
   static constexpr size_t kShards = 16;
   static constexpr size_t kWorthShards = 16 * kShards;
@@ -99,8 +119,12 @@ class Extents {
 
   /// Throws corrupt, naming the place, if the bytes are not the ones that were written, or if an entry may not stand there.
   NodePtr node(const Pointer& pointer, uint64_t end);
-  /// nullptr if it is not in memory.
-  NodePtr known_node(const Pointer& pointer) { return nodes_.find(pointer); }
+  /// An entry of a node that is in memory.
+  std::optional<Pointer> known_entry(const Pointer& node, size_t index) {
+    std::optional<Pointer> entry;
+    nodes_.look(node, [&](const NodePtr& found) { entry = (*found)[index]; });
+    return entry;
+  }
   ClusterPtr cluster(const Pointer& pointer);
   /// A part of a cluster, which is kept for the next one; or a whole one, which is not.
   void read(const Pointer& pointer, uint64_t within, MutableBytes out);

@@ -49,13 +49,12 @@ Tree::Descent Tree::descend(uint64_t cluster) const {
 }
 
 std::optional<Pointer> Tree::known(uint64_t cluster) const {
-  auto [slot, level, covered] = descend(cluster);
-  Pointer pointer = slot->pointer;
-  while (pointer.kind == Kind::node) {
-    const NodePtr node = extents_->known_node(pointer);
-    if (node == nullptr) return std::nullopt;
+  const Descent start = descend(cluster);
+  unsigned level = start.level;
+  std::optional<Pointer> pointer = start.slot->pointer;
+  while (pointer && pointer->kind == Kind::node) {
     --level;
-    pointer = (*node)[cluster / clusters_under(level) % kFanout];
+    pointer = extents_->known_entry(*pointer, cluster / clusters_under(level) % kFanout);
   }
   return pointer;
 }
