@@ -2,11 +2,23 @@
 
 #include <algorithm>
 
+#include "base/checked_math.h"
 #include "base/zero.h"
 #include "native/tag.h"
 #include "varve/error.h"
 
 namespace varve::native {
+
+namespace {
+
+/// What an entry of a cache takes besides its value, about.
+constexpr uint64_t kEntryBytes = 160;
+/// Sums may take half of what nodes may.
+size_t sums_in(uint64_t node_bytes, uint64_t cluster_size) {
+  return node_bytes / 2 / (kEntryBytes + div_ceil(cluster_size, kBlock) * sizeof(uint64_t));
+}
+
+}  // namespace
 
 Extents::Extents(std::shared_ptr<Storage> file, const Header& header, uint64_t node_bytes, uint64_t cluster_bytes,
                  std::shared_ptr<Cipher> cipher)
@@ -16,7 +28,8 @@ Extents::Extents(std::shared_ptr<Storage> file, const Header& header, uint64_t n
       codec_(header),
       buffers_([] { return std::make_unique<AlignedBuffer>(); }),
       nodes_(std::max<uint64_t>(node_bytes / sizeof(Node), 16)),
-      clusters_(cluster_bytes / header.cluster_size) {}
+      clusters_(cluster_bytes / header.cluster_size),
+      sums_(sums_in(node_bytes, header.cluster_size)) {}
 
 void Extents::read_stored(const Pointer& pointer, MutableBytes out) {
   file_->read_at(pointer.offset, out);
@@ -83,9 +96,38 @@ ClusterPtr Extents::cluster(const Pointer& pointer) {
   ClusterBuffer buffer = buffers_.borrow();
   buffer->reset(header_.cluster_size);
   decode(pointer, buffer->bytes());
+  keep_sums(pointer, buffer->bytes());
   auto cluster = std::make_shared<const ClusterBuffer>(std::move(buffer));
   clusters_.insert(pointer, cluster);
   return cluster;
+}
+
+void Extents::keep_sums(const Pointer& pointer, ConstBytes cluster) {
+  if (pointer.codec != CodecId::none || cipher_ != nullptr || header_.cluster_size == kBlock) return;
+  const ConstBytes stored = cluster.subspan(pointer.skip * granule_of(header_.cluster_size), pointer.length);
+  auto sums = std::make_shared<BlockSums>();
+  for (size_t at = 0; at < stored.size(); at += kBlock)
+    sums->push_back(sum_of(stored.subspan(at, std::min<size_t>(kBlock, stored.size() - at))));
+  sums_.insert(pointer, std::move(sums));
+}
+
+/// False: there are no sums, or what is stored is not what it was: then all of it is looked at, which tells what is wrong.
+bool Extents::read_blocks(const Pointer& pointer, uint64_t within, MutableBytes out) {
+  const uint64_t begin = pointer.skip * granule_of(header_.cluster_size);
+  if (within < begin || within + out.size() > begin + pointer.length) return false;
+  const auto sums = sums_.find(pointer);
+  if (sums == nullptr) return false;
+  const uint64_t first = align_down(within - begin, kBlock);
+  const uint64_t end = std::min<uint64_t>(align_up(within - begin + out.size(), kBlock), pointer.length);
+  const auto buffer = buffers_.borrow();
+  buffer->reset(end - first);
+  const MutableBytes blocks = buffer->bytes();
+  file_->read_at(pointer.offset + first, blocks);
+  for (size_t at = 0; at < blocks.size(); at += kBlock)
+    if (sum_of(blocks.subspan(at, std::min<size_t>(kBlock, blocks.size() - at))) != (*sums)[(first + at) / kBlock]) return false;
+  const ConstBytes part = blocks.subspan(within - begin - first, out.size());
+  std::copy(part.begin(), part.end(), out.begin());
+  return true;
 }
 
 /// Zeros that are not stored are read without what is.
@@ -106,14 +148,11 @@ bool Extents::read_known(const Pointer& pointer, uint64_t within, MutableBytes o
 }
 
 void Extents::read(const Pointer& pointer, uint64_t within, MutableBytes out) {
-  if (is_unstored(pointer, within, out.size())) {
-    std::fill(out.begin(), out.end(), std::byte{0});
-    return;
-  }
-  const bool whole = out.size() == header_.cluster_size;
-  const ClusterPtr known = whole ? clusters_.find(pointer) : cluster(pointer);
-  if (known == nullptr) return decode(pointer, out);
-  const ConstBytes part = (*known)->bytes().subspan(within, out.size());
+  if (read_known(pointer, within, out)) return;
+  if (out.size() == header_.cluster_size) return decode(pointer, out);
+  if (read_blocks(pointer, within, out)) return;
+  const ClusterPtr whole = cluster(pointer);
+  const ConstBytes part = (*whole)->bytes().subspan(within, out.size());
   std::copy(part.begin(), part.end(), out.begin());
 }
 

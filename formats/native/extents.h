@@ -126,7 +126,8 @@ class Extents {
     return entry;
   }
   ClusterPtr cluster(const Pointer& pointer);
-  /// A part of a cluster, which is kept for the next one; or a whole one, which is not.
+  /// A part of a cluster, which is kept for the next one; or a whole one, which is not. Of a cluster that is stored as it is and was
+  /// verified once, when it is no longer kept, only the blocks in question are read and held against their sums.
   void read(const Pointer& pointer, uint64_t within, MutableBytes out);
   /// The same of what is in memory. False: it is not.
   bool read_known(const Pointer& pointer, uint64_t within, MutableBytes out);
@@ -142,6 +143,10 @@ class Extents {
   void write_node(Pointer& pointer, NodePtr node);
 
  private:
+  /// Of the blocks of kBlock bytes that a cluster is stored in; the last one may be shorter.
+  using BlockSums = std::vector<uint64_t>;
+  void keep_sums(const Pointer& pointer, ConstBytes cluster);
+  bool read_blocks(const Pointer& pointer, uint64_t within, MutableBytes out);
   bool is_unstored(const Pointer& pointer, uint64_t within, uint64_t length) const;
   void decode(const Pointer& pointer, MutableBytes cluster);
 
@@ -152,6 +157,7 @@ class Extents {
   Pool<AlignedBuffer> buffers_;  // outlives what it has lent
   ExtentCache<Node> nodes_;
   ExtentCache<ClusterBuffer> clusters_;
+  ExtentCache<BlockSums> sums_;
 };
 
 }  // namespace varve::native

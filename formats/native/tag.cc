@@ -21,6 +21,8 @@ TagBytes canonical(XXH128_hash_t hash) {
 
 TagBytes tag_of(ConstBytes bytes) { return canonical(XXH3_128bits(bytes.data(), bytes.size())); }
 
+uint64_t sum_of(ConstBytes bytes) { return XXH3_64bits(bytes.data(), bytes.size()); }
+
 TagBytes tag_of(ConstBytes first, ConstBytes second) {
   const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(), XXH3_freeState);
   if (state == nullptr) throw std::bad_alloc();

@@ -11,6 +11,8 @@ namespace varve::native {
 TagBytes tag_of(ConstBytes bytes);
 /// Of two pieces, one behind the other.
 TagBytes tag_of(ConstBytes first, ConstBytes second);
+/// XXH3-64, for what is only kept in memory.
+uint64_t sum_of(ConstBytes bytes);
 
 }  // namespace varve::native
 

@@ -5,6 +5,7 @@
 #include "native/builder.h"
 #include "native/extents.h"
 #include "support/seeds.h"
+#include "support/storages.h"
 
 namespace varve::test {
 namespace {
@@ -227,6 +228,47 @@ TEST_CASE("extents: verified against the tag, decoded, and served from memory th
   CHECK_ERRC(extents.verify(p, 10), Errc::corrupt);  // something stands behind the end
   p.tag[0] ^= 1;
   CHECK_ERRC(extents.read(p, 0, out), Errc::corrupt);
+}
+
+TEST_CASE("extents: of a cluster that was verified once only the blocks in question are read again, and held against what they were") {
+  const auto file = std::make_shared<MemoryStorage>("image");
+  const auto traced = std::make_shared<TracedStorage>(file);
+  native::Header header;
+  header.cluster_size = kCluster;
+  header.unit = 512;
+  const uint64_t granule = native::granule_of(kCluster);
+  const uint64_t stored_bytes = kCluster - 2 * granule;  // a granule of zeros before it, and one behind it
+  Rng rng("sums of blocks");
+  Bytes disk(kCluster);
+  for (uint64_t at = granule; at < granule + stored_bytes; ++at) disk[at] = static_cast<std::byte>(rng.next());
+  const Bytes stored(disk.begin() + static_cast<ptrdiff_t>(granule), disk.begin() + static_cast<ptrdiff_t>(granule + stored_bytes));
+  file->resize(kExtents + stored.size());
+  file->write_at(kExtents, stored);
+  Pointer p = pointer(kExtents);
+  p.length = stored.size();
+  p.skip = 1;
+  p.tag = tag_bytes(stored);
+  native::Extents extents(traced, header, kMiB, 0);  // no cluster is kept
+  const auto reads_right = [&](uint64_t within, uint64_t length) {
+    Bytes out(length);
+    extents.read(p, within, out);
+    return std::equal(out.begin(), out.end(), disk.begin() + static_cast<ptrdiff_t>(within));
+  };
+  CHECK(reads_right(granule + 5000, 100));
+  CHECK(traced->reads == std::vector<Interval>{{kExtents, stored_bytes}});
+  traced->reads.clear();
+  CHECK(reads_right(granule + 5000, 100));
+  CHECK(traced->reads == std::vector<Interval>{{kExtents + 4096, 4096}});
+  for (int i = 0; i < 1000; ++i) {
+    const uint64_t within = rng.below(kCluster);
+    CHECK(reads_right(within, rng.between(1, std::min<uint64_t>(kCluster - within, 9000))));
+  }
+  Bytes out(100);
+  file->write_at(kExtents + 4096 + 7, Bytes(1, stored[4096 + 7] ^ std::byte{1}));
+  CHECK(reads_right(granule, 100));  // of a block that is as it was
+  CHECK_ERRC(extents.read(p, granule + 5000, out), Errc::corrupt);
+  file->write_at(kExtents, stored);
+  CHECK(reads_right(granule + 5000, 100));
 }
 
 TEST_CASE("a node's entries are held against its level and birth, and the fault is named with its place") {
