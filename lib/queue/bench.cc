@@ -143,7 +143,12 @@ class Bench::Lane {
   void run() {
     bool more = true;
     while (true) {
-      while (more && !free_.empty()) more = submit();
+      while (!free_.empty() && (flushes_due_ != 0 || more)) {
+        if (flushes_due_ != 0)
+          submit_flush();
+        else
+          more = submit_next();
+      }
       if (free_.size() == options_.depth) break;
       reap();
     }
@@ -172,29 +177,33 @@ class Bench::Lane {
   }
 
   /// False: it is over.
-  bool submit() {
+  bool submit_next() {
     if (bench_.over()) return false;
-    const unsigned index = free_.back();
-    Block& block = blocks_[index];
+    const uint64_t number = bench_.next_.fetch_add(1, std::memory_order_relaxed);
+    if (options_.count != 0 && number >= options_.count) return false;
+    AlignedBuffer& buffer = blocks_[free_.back()].buffer;
+    if (options_.write && !options_.fill && options_.block >= sizeof(number)) std::memcpy(buffer.data(), &number, sizeof(number));
+    const iovec segment{buffer.data(), options_.block};
     Request request;
-    request.cookie = index;
-    block.flush = flush_due_;
-    flush_due_ = false;
-    const iovec segment{block.buffer.data(), options_.block};
-    if (block.flush) {
-      request.kind = RequestKind::flush;
-    } else {
-      const uint64_t number = bench_.next_.fetch_add(1, std::memory_order_relaxed);
-      if (options_.count != 0 && number >= options_.count) return false;
-      if (options_.write && !options_.fill && options_.block >= sizeof(number)) std::memcpy(block.buffer.data(), &number, sizeof(number));
-      request.kind = options_.write ? RequestKind::write : RequestKind::read;
-      request.offset = bench_.offset_of(number);
-      request.segments = {&segment, 1};
-    }
-    block.begin = Clock::now();
-    free_.pop_back();
-    queue_.submit(request);
+    request.kind = options_.write ? RequestKind::write : RequestKind::read;
+    request.offset = bench_.offset_of(number);
+    request.segments = {&segment, 1};
+    submit(request);
     return true;
+  }
+
+  void submit_flush() {
+    --flushes_due_;
+    submit({.kind = RequestKind::flush});
+  }
+
+  void submit(Request request) {
+    request.cookie = free_.back();
+    Block& block = blocks_[free_.back()];
+    free_.pop_back();
+    block.flush = request.kind == RequestKind::flush;
+    block.begin = Clock::now();
+    queue_.submit(request);
   }
 
   void reap() {
@@ -214,7 +223,7 @@ class Bench::Lane {
       }
       latency_.add(static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now - blocks_[index].begin).count()));
       const uint64_t done = bench_.done_.fetch_add(1, std::memory_order_relaxed) + 1;
-      if (options_.write && options_.flush_interval != 0 && done % options_.flush_interval == 0) flush_due_ = true;
+      if (options_.write && options_.flush_interval != 0 && done % options_.flush_interval == 0) ++flushes_due_;
     }
   }
 
@@ -222,7 +231,7 @@ class Bench::Lane {
   const BenchOptions& options_;
   std::vector<Block> blocks_;
   std::vector<unsigned> free_;  ///< of blocks_
-  bool flush_due_ = false;
+  uint64_t flushes_due_ = 0;
   Latencies latency_;
   Queue queue_;  // last: it ends before the buffers
 };
