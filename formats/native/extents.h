@@ -73,8 +73,8 @@ class ExtentCache {
     const ValuePtr value;
     std::atomic<bool> found_again{false};
   };
-  /// What several processors change at once mostly lies in different ones.
-  struct Shard {
+  /// What several processors use at once mostly lies in different ones, and these share no cache line.
+  struct alignas(64) Shard {
     size_t most = 0;
     std::shared_mutex mutex;  // innermost; covers what follows
     std::list<Entry> order;

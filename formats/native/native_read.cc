@@ -96,10 +96,7 @@ void NativeImage::read_at(uint64_t offset, MutableBytes out) {
     const size_t length = std::min<uint64_t>(out.size(), cluster_size() - offset % cluster_size());
     const MutableBytes part = out.first(length);
     try {
-      if (dirty_.empty())
-        read_base(offset, part);
-      else
-        for (const DirtyBlocks::Gap& gap : dirty_.read(offset, part)) read_base(gap.offset, part.subspan(gap.offset - offset, gap.length));
+      for (const DirtyBlocks::Gap& gap : dirty_.read(offset, part)) read_base(gap.offset, part.subspan(gap.offset - offset, gap.length));
     } catch (Error& error) {
       error.add_disk_offset(offset);
       throw;
@@ -133,12 +130,8 @@ bool NativeImage::read_at_once(uint64_t offset, MutableBytes out) {
   while (!out.empty()) {
     const size_t length = std::min<uint64_t>(out.size(), cluster_size() - offset % cluster_size());
     const MutableBytes part = out.first(length);
-    if (dirty_.empty()) {
-      if (!read_base_at_once(offset, part)) return false;
-    } else {
-      for (const DirtyBlocks::Gap& gap : dirty_.read(offset, part))
-        if (!read_base_at_once(gap.offset, part.subspan(gap.offset - offset, gap.length))) return false;
-    }
+    for (const DirtyBlocks::Gap& gap : dirty_.read(offset, part))
+      if (!read_base_at_once(gap.offset, part.subspan(gap.offset - offset, gap.length))) return false;
     out = out.subspan(length);
     offset += length;
   }
