@@ -14,8 +14,7 @@
 namespace varve::cli {
 namespace {
 
-// ---- where clients come from
-// ---------------------------------------------------------------------------------------------------------------
+// ---- where clients come from -----------------------------------------------------------------------------------------------------------
 
 struct Address {
   std::string host;
@@ -77,8 +76,7 @@ std::vector<std::string> server_words(const Arguments& arguments, Session& sessi
   return words;
 }
 
-// ---- the image
-// -------------------------------------------------------------------------------------------------------------------------------
+// ---- the image -------------------------------------------------------------------------------------------------------------------------
 
 /// The secrets that were right: of each image that asked the last one given.
 using UsedSecrets = std::map<std::string, KeySecret>;

@@ -44,7 +44,7 @@ constexpr const char* kHelp =
     "references=WHICH       files named inside the image that may be opened: none (the default), inside, any\n"
     "parent=PATH            the parent, instead of the one that the image names\n"
     "snapshot=NAME          serve this snapshot of the image; with read-only=on\n"
-    "until-fd=N            a pipe: when its other end is closed, close the image and end, whoever is connected\n"
+    "until-fd=N             a pipe: when its other end is closed, close the image and end, whoever is connected\n"
     "cache=MODE             writeback (the default), none or unsafe\n"
     "NAME=VALUE             any other option of varve_options_set()";
 
@@ -110,8 +110,7 @@ int block_size(void* handle, uint32_t* minimum, uint32_t* preferred, uint32_t* m
   });
 }
 
-// ---- requests, from many threads
-// ---------------------------------------------------------------------------------------------------------
+// ---- requests, from many threads -----------------------------------------------------------------------------------------------------
 
 /// The answer to a request. None, ever, if it fails because the server is ending: the client is to find the connection gone, not its disk
 /// broken.

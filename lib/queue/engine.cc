@@ -194,8 +194,7 @@ bool Engine::State::perform_at_once(const QueuedRequest& request) {
   return true;
 }
 
-// ---- Engine
-// ------------------------------------------------------------------------------------------------------------------------------
+// ---- Engine ----------------------------------------------------------------------------------------------------------------------------
 
 Engine::Engine(Image& image, const EngineOptions& options) : state_(std::make_unique<State>(image, threads_for(options))) {}
 
